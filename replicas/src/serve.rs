@@ -2,7 +2,7 @@
 
 use crate::operation_log::OperationLog;
 use carryall::server::{
-    Handle, HandleError, HandleState, Resource, ServerBuilder, TaskSupport, Tasks, Tool,
+    Handle, HandleError, HandleState, Resource, ServerBuilder, TaskOptions, TaskSupport, Tool,
     keyring_from_file,
 };
 use carryall::{Ctx, ElicitOutcome, Form, HandlerError, Result, Server, serve};
@@ -24,7 +24,7 @@ pub(crate) async fn run(listen: &str, store: &str, keyring: &str, ledger: &str) 
         .replicated()
         .state(Arc::new(OperationLog::open(ledger)?))
         .tasks(
-            Tasks::new()
+            TaskOptions::new()
                 .lease(LEASE)
                 .poll_interval(Duration::from_millis(200))
                 .max_attempts(100),

@@ -8,7 +8,7 @@
 
 use carryall::client::Change;
 use carryall::proto::seal::NONCE_BYTES;
-use carryall::server::{Resource, TaskSupport, Tasks, Tool};
+use carryall::server::{Resource, TaskSupport, TaskOptions, Tool};
 use carryall::store::{Memory, Store};
 use carryall::types::{ElicitRequestFormParams, ElicitResult, JsonObject, SubscriptionFilter};
 use carryall::{Client, Ctx, ElicitOutcome, Form, Keyring, Result, Server, HandlerError};
@@ -254,7 +254,7 @@ async fn tasks(kind: &str, store: Arc<dyn Store>) -> Result<()> {
     let server = Server::new("bench", "1")
         .keyring(keyring()?)
         .shared_store(store)
-        .tasks(Tasks::new().poll_interval(Duration::from_millis(20)))
+        .tasks(TaskOptions::new().poll_interval(Duration::from_millis(20)))
         .tool(Tool::new("work", async || "done").as_task(TaskSupport::Always))
         .build()?;
     let client = Client::builder().service(server).tasks().build()?;

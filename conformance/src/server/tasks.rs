@@ -1,7 +1,7 @@
 //! Tools that run as tasks (Tasks extension).
 
 use crate::rounds::given;
-use carryall::server::{ServerBuilder, TaskSupport, Tasks, Tool};
+use carryall::server::{ServerBuilder, TaskOptions, TaskSupport, Tool};
 use carryall::types::{ElicitRequestFormParams, ErrorObject, RequestedSchema, code};
 use carryall::{Ctx, HandlerError, tool};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
     builder
-        .tasks(Tasks::default().poll_interval(Duration::from_millis(200)))
+        .tasks(TaskOptions::default().poll_interval(Duration::from_millis(200)))
         // The suite calls whichever tool is listed first, without arguments.
         .tool(Tool::new("a_plain_tool", async || "Plainly").description("Answers at once"))
         .tool(greet)

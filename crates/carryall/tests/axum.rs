@@ -114,7 +114,10 @@ impl Replica {
             .resource(Resource::new("x:a", "a", async || "text"))
             .keyring(Keyring::new(SealingKey::new(1, [7; 32])))
             .store(store.clone())
-            .replicated();
+            .replicated()
+            .build()
+            .unwrap();
+        tokio::spawn(server.maintain());
         let endpoint =
             carryall::endpoint_with(server, |legacy| legacy.http_sse_2024(true)).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -3,7 +3,7 @@
 #![allow(deprecated, reason = "sampling, roots and logging are what is tested")]
 
 use carryall_legacy::serve::{Options, lines};
-use carryall_server::{Ctx, HandlerError, Resource, Server, TaskSupport, Tasks, Tool};
+use carryall_server::{Ctx, HandlerError, Resource, Server, TaskOptions, TaskSupport, Tool};
 use carryall_transport::lines::{LineOptions, serve_lines_with};
 use carryall_types::{
     CreateMessageRequestParams, CreateMessageResult, ElicitRequestFormParams,
@@ -63,7 +63,7 @@ fn server(dropped: &Arc<AtomicUsize>) -> Server {
     let in_task = Arc::clone(&dropped);
     let always = |tool: Tool| tool.as_task(TaskSupport::Always);
     Server::new("lines", "1")
-        .tasks(Tasks::new().poll_interval(Duration::from_millis(20)))
+        .tasks(TaskOptions::new().poll_interval(Duration::from_millis(20)))
         .tool(always(Tool::new("long", async |ctx: Ctx| {
             named(&ctx).await
         })))

@@ -73,4 +73,4 @@ pub use state::handles::{LoadedHandle, NewHandle};
 pub use state::keys::{KeyringError, keyring_from_env, keyring_from_file};
 pub use state::rounds::form::{FormError, form_of};
 pub use state::rounds::question::{ElicitOutcome, Form, Question};
-pub use tasks::options::{TaskSupport, Tasks};
+pub use tasks::options::{TaskOptions, TaskSupport};

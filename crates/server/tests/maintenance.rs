@@ -1,6 +1,6 @@
 //! The background work of a server, which whoever serves it drives.
 
-use carryall_server::{Resource, Server, TaskSupport, Tasks, Tool};
+use carryall_server::{Resource, Server, TaskOptions, TaskSupport, Tool};
 use carryall_store::Memory;
 use carryall_testkit::{answer, assert_idle, call, meta_with, next_notification, stream};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 fn server(store: &Memory) -> Server {
     Server::new("maintained", "1")
         .store(store.clone())
-        .tasks(Tasks::new().lease(Duration::from_secs(60)))
+        .tasks(TaskOptions::new().lease(Duration::from_secs(60)))
         .resource(Resource::new("data:/a", "a", async || "a"))
         .build()
         .unwrap()

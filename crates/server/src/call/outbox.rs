@@ -1,7 +1,7 @@
-//! The notifications of one call on their way to its reply.
+//! The queue of notifications between the handler of a call and its reply.
 //!
-//! Handler and reply are polled by the same task, so a plain call touches this queue once, when it
-//! ends, and finds it empty. The queue is bounded: a handler that outruns its client waits.
+//! Handler and reply are polled by the same task, so that a plain call touches the queue once, when
+//! it ends, and finds it empty. The queue is bounded: a handler that outruns its client waits.
 
 use carryall_proto::Notification;
 use carryall_proto::sync::Mutex;
@@ -10,8 +10,8 @@ use std::future::poll_fn;
 use std::sync::MutexGuard;
 use std::task::{Context, Poll, Waker};
 
-/// How many notifications of one call may wait for the client.
-const BOUND: usize = 64;
+/// The most notifications that wait for the client.
+const CAPACITY: usize = 64;
 
 #[derive(Debug, Default)]
 pub(crate) struct Outbox(Mutex<Queue>);
@@ -19,16 +19,16 @@ pub(crate) struct Outbox(Mutex<Queue>);
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<Notification>,
-    /// The task that polls the reply, when the handler was pending at its last poll.
+    /// Wakes the reply. Set while the handler is pending.
     reply: Option<Waker>,
-    /// Tasks that wait for room.
+    /// Wakes the senders that wait for room.
     senders: Vec<Waker>,
     closed: bool,
 }
 
 impl Outbox {
-    /// Queues a notification, waiting for room. After the call has ended it does nothing. Cancel
-    /// safe: a dropped future has queued nothing.
+    /// Queues a notification, waiting for room. Does nothing after the call has ended. Cancel safe:
+    /// a future that is dropped has queued nothing.
     pub(crate) async fn send(&self, notification: Notification) {
         let mut notification = Some(notification);
         poll_fn(|cx| {
@@ -36,8 +36,8 @@ impl Outbox {
             if queue.closed {
                 return Poll::Ready(());
             }
-            if queue.waiting.len() >= BOUND {
-                // A task may ask many times before there is room; it is woken once.
+            if queue.waiting.len() >= CAPACITY {
+                // A task that polls several times before there is room is woken once.
                 if !queue
                     .senders
                     .iter()
@@ -57,7 +57,7 @@ impl Outbox {
         .await;
     }
 
-    /// The next notification, making room for those who wait.
+    /// Takes the next notification, and wakes the senders that wait for room.
     pub(crate) fn pop(&self) -> Option<Notification> {
         let mut queue = self.lock();
         let next = queue.waiting.pop_front();
@@ -75,7 +75,7 @@ impl Outbox {
         self.lock().waiting.is_empty()
     }
 
-    /// Remembers whom to wake when something is queued by another task than the handler's own.
+    /// Registers the task to wake when another task than the handler's queues a notification.
     pub(crate) fn register(&self, cx: &Context<'_>) {
         let mut queue = self.lock();
         if !queue
@@ -87,8 +87,8 @@ impl Outbox {
         }
     }
 
-    /// Takes no more: the work is done, and nothing may be said about it from now on
-    /// (`basic/patterns/progress`). Returns whether all that was said before has been taken.
+    /// Closes the queue: a call that has ended may send no more notifications
+    /// (`basic/patterns/progress`). Returns whether the queue is empty.
     pub(crate) fn close(&self) -> bool {
         let mut queue = self.lock();
         queue.closed = true;

@@ -1,18 +1,18 @@
-//! Who may see and use an entry of the catalogue.
+//! Which callers may see and use an entry of the catalogue.
 
 use carryall_proto::Principal;
 use std::sync::Arc;
 
-/// A rule about callers. What a caller may not use does not exist for that caller: not in lists,
-/// not by name.
+/// The access rule of an entry. For a caller that may not use it, the entry does not exist: neither
+/// in lists nor by name.
 #[derive(Clone, Default)]
 pub(crate) enum Access {
     #[default]
     Anyone,
-    Rule(Rule),
+    Rule(AccessRule),
 }
 
-type Rule = Arc<dyn Fn(Option<&Principal>) -> bool + Send + Sync>;
+type AccessRule = Arc<dyn Fn(Option<&Principal>) -> bool + Send + Sync>;
 
 impl Access {
     pub(crate) fn scope(scope: impl Into<String>) -> Self {

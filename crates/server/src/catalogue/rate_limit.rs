@@ -1,4 +1,4 @@
-//! A limit on how often a tool runs (`server/tools#security-considerations`).
+//! Rate limits of tools and completions (`server/tools#security-considerations`).
 
 use carryall_proto::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -22,7 +22,10 @@ impl RateLimit {
         }
     }
 
-    /// Takes one token, or says how long until there is one.
+    /// Takes one token.
+    ///
+    /// # Errors
+    /// When there is none: the time until there is.
     pub(crate) fn admit(&self, now: Instant) -> Result<(), Duration> {
         let mut state = self.state.lock();
         let (tokens, last) = &mut *state;
@@ -44,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_up_to_the_limit_passes_and_then_time_has_to() {
+    fn a_burst_up_to_the_limit_passes_and_tokens_refill() {
         let limit = RateLimit::new(2, Duration::from_secs(1));
         let start = Instant::now();
         assert!(limit.admit(start).is_ok() && limit.admit(start).is_ok());

@@ -297,7 +297,7 @@ impl Tool {
     /// the result later. Never by default.
     ///
     /// In a task, [`Ctx::ask`] waits for the answer in place. The time limit of calls does not
-    /// apply, the lifetime of tasks does ([`Tasks::ttl`](crate::Tasks::ttl)). Cancelling a task
+    /// apply, the lifetime of tasks does ([`TaskOptions::ttl`](crate::TaskOptions::ttl)). Cancelling a task
     /// drops the handler's future.
     #[must_use]
     pub fn as_task(mut self, when: TaskSupport) -> Self {

@@ -1,4 +1,4 @@
-//! Tools in the catalogue: definitions checked once, results checked always.
+//! Tools in the catalogue: their definition is checked once, and each result when it is returned.
 
 use crate::call::handler_error::HandlerError;
 use crate::call::output::ToolOutput;
@@ -9,7 +9,7 @@ use carryall_schema::Schema;
 use carryall_types::{ErrorObject, JsonObject, JsonValue, RawJson};
 use std::fmt;
 
-/// A tool in the catalogue: everything about it that does not depend on the call, worked out once.
+/// A tool in the catalogue, with everything about it that does not depend on the call.
 pub(crate) struct ToolEntry {
     pub(crate) tool: Tool,
     pub(crate) json: RawJson,
@@ -19,7 +19,10 @@ pub(crate) struct ToolEntry {
 }
 
 impl ToolEntry {
-    /// Checks the definition: name, schemas, header annotations.
+    /// Checks the name, the schemas and the header annotations of a tool.
+    ///
+    /// # Errors
+    /// The first problem found, with the name of the tool.
     pub(crate) fn new(tool: Tool) -> Result<Self, String> {
         let name = &tool.definition.name;
         let fail = |what: &dyn fmt::Display| format!("tool {name:?}: {what}");
@@ -88,8 +91,8 @@ impl ToolEntry {
     }
 }
 
-/// A property that its own schema marks as secret and that is to be mirrored into a header all the
-/// same (`server/tools#x-mcp-header`).
+/// Returns a property that its schema marks both as secret and as mirrored into a header
+/// (`server/tools#x-mcp-header`).
 fn mirrored_secret(schema: &JsonObject) -> Option<&str> {
     let properties = schema.get("properties")?.as_object()?;
     properties.iter().find_map(|(name, property)| {
@@ -105,7 +108,7 @@ fn mirrored_secret(schema: &JsonObject) -> Option<&str> {
     })
 }
 
-/// The names that every client can deal with (`server/tools#tool-names`).
+/// Checks that a name is one that every client can handle (`server/tools#tool-names`).
 fn check_name(name: &str) -> Result<(), &'static str> {
     if name.is_empty() || name.len() > 128 {
         return Err("a name has 1 to 128 characters");

@@ -26,7 +26,7 @@ use crate::state::sealer::Sealer;
 use crate::state::store::StateStore;
 use crate::subscriptions::Subscriptions;
 use crate::tasks::engine::TaskEngine;
-use crate::tasks::options::Tasks;
+use crate::tasks::options::TaskOptions;
 use carryall_proto::budget::Amount;
 use carryall_proto::seal::Keyring;
 use carryall_proto::{Call, CallError, Reply, SharedService};
@@ -57,7 +57,7 @@ pub struct ServerBuilder {
     keys: Keys,
     round_lifetime: Duration,
     is_replicated: bool,
-    tasks: Option<Tasks>,
+    tasks: Option<TaskOptions>,
     store: Option<Arc<dyn Store>>,
     pub(super) limits: ServerLimits,
     pub(super) errors: ErrorPolicy,
@@ -372,7 +372,7 @@ impl ServerBuilder {
     ///
     /// Each task runs on a tokio task of its own, beyond the call that it came from. To take over
     /// tasks of a process that has gone, the server needs [`Server::maintain`].
-    pub fn tasks(mut self, tasks: Tasks) -> Self {
+    pub fn tasks(mut self, tasks: TaskOptions) -> Self {
         self.tasks = Some(tasks);
         self
     }
@@ -417,7 +417,7 @@ impl ServerBuilder {
             self.problems.push(problem.to_owned());
         }
         if self.tasks.is_none() && self.catalogue.has_task_tools() {
-            self.tasks = Some(Tasks::default());
+            self.tasks = Some(TaskOptions::default());
         }
         let store = StateStore::new(self.store, self.is_replicated);
         if store.lacks_shared_store() && self.tasks.is_some() {

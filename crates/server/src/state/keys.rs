@@ -1,4 +1,4 @@
-//! Where the keys that seal state come from.
+//! The keys that seal state, and where they come from.
 
 use crate::random;
 use carryall_proto::seal::{InvalidKeyring, Keyring, SealingKey};
@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::{fmt, io};
 
-/// Why keys cannot be had. What they are is never repeated.
+/// Why a keyring could not be loaded. It never contains the keys.
 #[derive(Debug)]
 pub enum KeyringError {
-    /// The file cannot be read.
+    /// The file could not be read.
     Unreadable(PathBuf, io::Error),
-    /// The text is not a keyring; the name says which file or variable it came from.
+    /// The text is not a keyring. Names the file or the variable that it came from.
     Invalid(String, InvalidKeyring),
 }
 
@@ -26,8 +26,10 @@ impl fmt::Display for KeyringError {
 
 impl std::error::Error for KeyringError {}
 
-/// Reads the keys in a file: a line `NUMBER HEX` for each, of 64 hexadecimal digits. The first one
-/// seals, all of them open; empty lines and those that begin with `#` do not count.
+/// Reads a keyring from a file.
+///
+/// Each line is `NUMBER HEX`, with a key of 64 hexadecimal digits. The first key seals, and all keys
+/// open. Empty lines and lines that begin with `#` are ignored.
 ///
 /// # Errors
 /// When the file cannot be read or is not a keyring.
@@ -39,8 +41,8 @@ pub fn keyring_from_file(path: impl AsRef<Path>) -> Result<Keyring, KeyringError
         .map_err(|error| KeyringError::Invalid(path.display().to_string(), error))
 }
 
-/// Reads the keys in an environment variable, in the form of [`keyring_from_file`]. `None` if it is
-/// not set or empty.
+/// Reads a keyring from an environment variable, in the format of [`keyring_from_file`]. Returns
+/// `None` if the variable is empty or not set.
 ///
 /// # Errors
 /// When it is not a keyring.
@@ -53,23 +55,23 @@ pub fn keyring_from_env(name: &str) -> Result<Option<Keyring>, KeyringError> {
     text.to_string_lossy().parse().map(Some).map_err(invalid)
 }
 
-/// The keys of one server, asked for whenever something is sealed or opened.
+/// The source of a server's keys, used whenever something is sealed or opened.
 #[derive(Clone)]
 pub(crate) enum Keys {
-    /// One key that ends with the server, made when it is first needed. No other server in the
-    /// process has it.
+    /// A random key that is lost with the server, made when it is first needed. Each server has its
+    /// own, so that no other server in the process opens what it has sealed.
     Ephemeral(Arc<OnceLock<Arc<Keyring>>>),
     Fixed(Arc<Keyring>),
     Source(Arc<dyn Fn() -> Arc<Keyring> + Send + Sync>),
 }
 
 impl Keys {
-    /// A key of the server's own.
+    /// A random key of the server's own.
     pub(crate) fn ephemeral() -> Self {
         Self::Ephemeral(Arc::default())
     }
 
-    /// The keys as they are now; `None` when the system gives no random bytes to make one of.
+    /// Returns the keys to use now; `None` if the system provides no random bytes.
     pub(crate) fn now(&self) -> Option<Arc<Keyring>> {
         match self {
             Self::Ephemeral(made) => match made.get() {

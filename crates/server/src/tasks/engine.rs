@@ -1,6 +1,6 @@
 //! Creates the tasks of a server, and starts their workers.
 
-use super::options::Tasks;
+use super::options::TaskOptions;
 use super::record::{KIND, TaskRecord};
 use super::task_store::TaskStore;
 use super::worker::TaskWorker;
@@ -41,7 +41,7 @@ pub(super) struct NotPromoted {
 
 impl TaskEngine {
     pub(crate) fn new(
-        options: Tasks,
+        options: TaskOptions,
         environment: Arc<Environment>,
         catalogue: Arc<LiveCatalogue>,
     ) -> Self {

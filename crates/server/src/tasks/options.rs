@@ -1,4 +1,4 @@
-//! How a server keeps its tasks, and which calls become one.
+//! Which calls become tasks, and the options of tasks.
 
 use crate::clock;
 use carryall_proto::budget::Amount;
@@ -10,26 +10,26 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TaskSupport {
-    /// Never: each call is answered with its result.
+    /// Never: calls are answered with their result.
     #[default]
     Never,
-    /// Always. Clients that have not declared the extension cannot call the tool: `-32021`.
+    /// Always. Calls of clients that have not declared the extension are refused with `-32021`.
     Always,
-    /// When the client takes tasks and there is room for one, else the call is answered with its
+    /// When the client accepts tasks and there is room for one. Other calls are answered with their
     /// result.
     WhenPossible,
-    /// When the client takes tasks and the call is not done after this time. Nothing is started
-    /// again: the handler goes on where it is. Where there is no room for a task, it goes on as a
-    /// plain call, for as long as one may take.
+    /// When the client accepts tasks and the call takes longer than this. The handler is not
+    /// restarted: it goes on where it is. Without room for a task it goes on as a plain call, within
+    /// its timeout.
     After(Duration),
-    /// When the handler says so, with [`Ctx::become_task`](crate::Ctx::become_task).
+    /// When the handler calls [`Ctx::become_task`](crate::Ctx::become_task).
     OnDemand,
 }
 
-/// How a server keeps its tasks; see [`ServerBuilder::tasks`](crate::ServerBuilder::tasks).
+/// The options of a server's tasks; see [`ServerBuilder::tasks`](crate::ServerBuilder::tasks).
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct Tasks {
+pub struct TaskOptions {
     pub(super) ttl: Option<Duration>,
     pub(super) poll_interval: Duration,
     pub(super) lease: Duration,
@@ -39,7 +39,7 @@ pub struct Tasks {
     pub(super) max_attempts: u32,
 }
 
-impl Default for Tasks {
+impl Default for TaskOptions {
     fn default() -> Self {
         Self {
             ttl: Some(Duration::from_secs(60 * 60)),
@@ -53,64 +53,66 @@ impl Default for Tasks {
     }
 }
 
-impl Tasks {
-    /// The settings that each of the methods names.
+impl TaskOptions {
+    /// Returns the defaults that the methods below name.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How long after its creation a task ends, done or not, with its result; an hour by default.
-    /// `None` keeps all of them for ever, and so each caller can create as many as the
-    /// [limits](Self::limits) allow, and no more after that.
+    /// Sets how long after its creation a task expires, done or not; an hour by default, with a
+    /// resolution of one millisecond. With `None` tasks are kept forever, so that each caller can
+    /// create as many as the [limits](Self::limits) allow, and none after that.
     pub fn ttl(mut self, ttl: Option<Duration>) -> Self {
         self.ttl = ttl;
         self
     }
 
-    /// How often clients are told to ask; once a second by default.
+    /// Sets the interval at which clients are asked to poll; one second by default.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;
         self
     }
 
-    /// How long a worker may be silent before its task is taken over; 15 seconds by default. It is
-    /// renewed three times as often. The clocks of replicas should differ by less.
+    /// Sets the lease of workers: a task whose worker has not renewed it for this long is taken over
+    /// by another replica. 15 seconds by default, at least 30 milliseconds.
+    ///
+    /// Leases are renewed after a third of it. The clocks of replicas must differ by less.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease.max(Duration::from_millis(30));
         self
     }
 
-    /// How many tasks a replica works on at once, 1,000 by default; beyond it calls that must
-    /// become a task are refused.
+    /// Sets how many tasks a replica works on at once; 1,000 by default. Beyond it, calls that need
+    /// a task are refused.
     pub fn max_running(mut self, tasks: usize) -> Self {
         self.max_running = tasks;
         self
     }
 
-    /// How many tasks of one caller a replica works on at once, 250 by default. Beyond it calls of
-    /// this caller that need a task are refused, and those of others are not.
+    /// Sets how many tasks of one caller a replica works on at once; 250 by default. Beyond it, calls
+    /// of this caller that need a task are refused.
     ///
-    /// A caller is a principal, else a network address, so that clients behind one proxy without
-    /// authorization are one caller.
+    /// A caller is a principal, or else a network address. Clients behind one proxy without
+    /// authorization are therefore one caller.
     pub fn max_running_per_caller(mut self, tasks: usize) -> Self {
         self.max_running_per_caller = tasks;
         self
     }
 
-    /// How many tasks may be kept, running or ended, with how many bytes of arguments, answers and
-    /// results, for all callers together and for each; 20,000 with 256 MiB and 5,000 with 64 MiB by
-    /// default. Beyond it calls that need a task are refused until others expire. A result that
-    /// does not fit is replaced by an error that says so.
+    /// Sets how many tasks are kept, running or ended, and with how many bytes of arguments, answers
+    /// and results, for all callers together and for each; by default 20,000 with 256 MiB, and 5,000
+    /// with 64 MiB. Beyond it, calls that need a task are refused until others expire, and a result
+    /// that does not fit is replaced by an error.
     ///
     /// Each replica counts what it has written itself: in a shared store, a caller can keep its
-    /// share once for each replica.
+    /// share once per replica.
     pub fn limits(mut self, total: Amount, per_caller: Amount) -> Self {
         self.limits = (total, per_caller);
         self
     }
 
-    /// How many workers may die over one task, 5 by default; then it fails, since it may be what
-    /// they die of.
+    /// Sets the maximum number of attempts; 5 by default. A task that keeps crashing its worker is
+    /// failed.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts.max(1);
         self

@@ -1,6 +1,6 @@
 //! A task, as the value of its row.
 
-use super::options::Tasks;
+use super::options::TaskOptions;
 use crate::call::ctx::Ctx;
 use crate::call::result_writer::{ResultBuffer, ResultWriter};
 use crate::catalogue::tool_entry::ToolEntry;
@@ -83,7 +83,7 @@ impl TaskRecord {
     pub(super) fn new(
         ctx: &Ctx,
         entry: &ToolEntry,
-        options: &Tasks,
+        options: &TaskOptions,
         journal: RoundRecord,
         now: u64,
     ) -> Self {

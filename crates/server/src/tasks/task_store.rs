@@ -1,6 +1,6 @@
 //! Reads and writes the rows of tasks.
 
-use super::options::Tasks;
+use super::options::TaskOptions;
 use super::record::{KIND, TaskRecord};
 use crate::call::errors;
 use crate::call::result_writer::ResultWriter;
@@ -25,7 +25,7 @@ const MAX_ID_BYTES: usize = 128;
 
 /// The tasks of a server, as rows of its store.
 pub(super) struct TaskStore {
-    pub(super) options: Tasks,
+    pub(super) options: TaskOptions,
     environment: Arc<Environment>,
     /// Accounts for the tasks that this process has written.
     pub(super) quota: StorageQuota,
@@ -34,7 +34,7 @@ pub(super) struct TaskStore {
 
 impl TaskStore {
     pub(super) fn new(
-        options: Tasks,
+        options: TaskOptions,
         environment: Arc<Environment>,
         subscriptions: Arc<Subscriptions>,
     ) -> Self {

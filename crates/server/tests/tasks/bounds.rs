@@ -3,7 +3,7 @@
 use crate::fixture::*;
 use carryall_proto::budget::Amount;
 use carryall_proto::{Call, CallSource};
-use carryall_server::{Server, TaskSupport, Tasks, Tool};
+use carryall_server::{Server, TaskOptions, TaskSupport, Tool};
 use carryall_store::{Memory, Store};
 use carryall_testkit::{TestReply, answer, call};
 use serde_json::{Value, json};
@@ -121,7 +121,7 @@ async fn a_tool_with_task_support_needs_a_server_with_tasks() {
         "{problem}"
     );
     let server = Server::new("plain", "1")
-        .tasks(Tasks::default())
+        .tasks(TaskOptions::default())
         .build()
         .unwrap();
     server
@@ -369,7 +369,7 @@ async fn a_full_store_refuses_new_tasks_and_keeps_the_others() {
 async fn renewing_a_lease_does_not_write_the_value() {
     let store = Memory::new();
     // Long enough that the task is not taken over on a busy machine.
-    let tasks = Tasks::new().lease(Duration::from_secs(3));
+    let tasks = TaskOptions::new().lease(Duration::from_secs(3));
     let server = builder_with_large_tools(&Probe::default())
         .store(store.clone())
         .tasks(tasks)

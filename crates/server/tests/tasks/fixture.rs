@@ -2,7 +2,7 @@
 
 use carryall_proto::Call;
 use carryall_server::{
-    Ctx, ElicitOutcome, Form, HandlerError, Server, ServerBuilder, TaskSupport, Tasks, Tool,
+    Ctx, ElicitOutcome, Form, HandlerError, Server, ServerBuilder, TaskOptions, TaskSupport, Tool,
 };
 use carryall_store::Memory;
 use carryall_testkit::{TestReply, answer, call, meta_with};
@@ -141,8 +141,8 @@ pub(crate) fn record(ctx: &Ctx, effect: &'static str) -> &'static str {
     effect
 }
 
-pub(crate) fn settings() -> Tasks {
-    Tasks::new().lease(LEASE)
+pub(crate) fn settings() -> TaskOptions {
+    TaskOptions::new().lease(LEASE)
 }
 
 pub(crate) fn server(probe: &Probe, store: &Memory) -> Server {

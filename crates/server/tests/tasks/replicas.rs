@@ -2,7 +2,7 @@
 
 use crate::fixture::*;
 use bytes::Bytes;
-use carryall_server::Tasks;
+use carryall_server::TaskOptions;
 use carryall_store::{BoxFuture, Changes, Memory, Row, Store, StoreError, StoreResult};
 use carryall_testkit::{answer, call};
 use serde_json::{Value, json};
@@ -204,7 +204,7 @@ async fn brief_failures_of_the_store_only_delay_a_task() {
         let store = UnreliableStore::default();
         let server = builder(&probe)
             .store(store.clone())
-            .tasks(Tasks::new().lease(Duration::from_secs(10)))
+            .tasks(TaskOptions::new().lease(Duration::from_secs(10)))
             .build()
             .map(maintained)
             .unwrap();

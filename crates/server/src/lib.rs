@@ -1,8 +1,8 @@
 //! Build an MCP server that any replica can answer.
 //!
 //! A [`Server`] is a `tower` service from [`Call`](carryall_proto::Call) to
-//! [`Reply`](carryall_proto::Reply). It keeps nothing between two calls but what it offers: each
-//! request brings all that is needed to answer it.
+//! [`Reply`](carryall_proto::Reply). Each request contains everything that is needed to answer it:
+//! no answer depends on an earlier request of the same client or on its connection.
 //!
 //! ```
 //! use carryall_server::{Ctx, Server, Tool};
@@ -23,14 +23,15 @@
 //!
 //! | To | use |
 //! |---|---|
-//! | offer something | [`Tool`], [`Prompt`], [`Resource`], [`FileRoot`]; [`ServerBuilder::complete_prompt`] |
-//! | return something, or fail | [`Json`], [`ToolOutput`], [`HandlerError`]; [`Contents`], [`HandlerError`] |
-//! | ask the user, the model or the client, in the middle of a call | [`Ctx::ask`], [`Form`], [`Ctx::once`] |
-//! | remember something between calls | [`Ctx::handle`], [`Handle`], [`ServerBuilder::store`] |
-//! | work for longer than a call should take | [`Tool::as_task`], [`Ctx::become_task`], [`ServerBuilder::tasks`] |
-//! | know who asks, and say how far it has come | [`Ctx`], [`State`], [`FromCtx`] |
-//! | add and remove while the server runs | [`Server::change`] |
-//! | tell listeners | [`Server::resource_updated`]; changed lists tell by themselves |
+//! | offer tools, prompts and resources | [`Tool`], [`Prompt`], [`Resource`], [`FileRoot`]; [`ServerBuilder::complete_prompt`] |
+//! | return a result or an error | [`Json`], [`ToolOutput`], [`Contents`]; [`HandlerError`] |
+//! | ask the user, the model or the client in the middle of a call | [`Ctx::ask`], [`Form`], [`Ctx::once`] |
+//! | keep state between calls | [`Ctx::handle`], [`Handle`], [`ServerBuilder::store`] |
+//! | run long work | [`Tool::as_task`], [`Ctx::become_task`], [`ServerBuilder::tasks`] |
+//! | use the caller, the server's state and progress reports | [`Ctx`], [`State`], [`FromCtx`] |
+//! | change the catalogue while the server runs | [`Server::change`], which notifies subscribers |
+//! | notify subscribers of a resource | [`Server::resource_updated`] |
+//! | serve with a server of one's own | [`Server::maintain`] |
 
 mod call;
 mod catalogue;

@@ -14,7 +14,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-/// How many causes of an error are logged.
+/// The most causes of an error that are logged.
 const MAX_CAUSES: usize = 16;
 
 /// The outcome of a tool call, with its output checked against the tool's output schema.
@@ -26,7 +26,7 @@ pub(crate) fn of_tool(
     match output.and_then(|output| entry.validate_output(output)) {
         Ok(output) => {
             if output.is_error {
-                said(ctx, || text_of(&output).to_owned());
+                log_deliberate(ctx, || text_of(&output).to_owned());
             }
             rendered(ctx.environment().results.tool_output(&output))
         }
@@ -64,7 +64,7 @@ pub(crate) fn tool_failed(results: &ResultWriter, message: String) -> Outcome {
 
 fn failed(ctx: &Ctx, error: HandlerError) -> Outcome {
     if let ErrorKind::Shown { .. } | ErrorKind::Protocol(_) = &error.0 {
-        said(ctx, || error.to_string());
+        log_deliberate(ctx, || error.to_string());
     }
     let is_tool = *ctx.call().method() == Method::ToolsCall;
     match error.0 {
@@ -108,7 +108,7 @@ fn failed(ctx: &Ctx, error: HandlerError) -> Outcome {
             Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, error.message))
         }
         ErrorKind::InputRequired(_) if ctx.task().is_some() => {
-            tracing::error!("a task asks with Ctx::ask, and cannot end with a question");
+            tracing::error!("a handler returned input_required in a task; use Ctx::ask");
             Outcome::Error(ErrorObject::internal())
         }
         ErrorKind::InputRequired(result) => input_required(ctx, *result),
@@ -167,7 +167,7 @@ fn log_error(
                     method = ctx.call().method().as_str(),
                     name = %Printable(name),
                     reference,
-                    error = %Chain(error),
+                    error = %OneLine(error),
                     "handler failed"
                 ),)*
             }
@@ -176,16 +176,16 @@ fn log_error(
     log_at!(ERROR WARN INFO DEBUG TRACE);
 }
 
-/// Logs what a handler says deliberately.
-fn said(ctx: &Ctx, text: impl FnOnce() -> String) {
+/// Logs the message of a deliberate error.
+fn log_deliberate(ctx: &Ctx, text: impl FnOnce() -> String) {
     if tracing::enabled!(tracing::Level::DEBUG) {
-        let ((method, name), text) = (of(ctx), text());
+        let ((method, name), text) = (method_and_name(ctx), text());
         tracing::debug!(method, name = %Printable(&name), error = %Printable(&text), "handler returned an error");
     }
 }
 
-/// The method of the call, and what it names.
-fn of(ctx: &Ctx) -> (&str, String) {
+/// The method of the call, and the entry that it names.
+fn method_and_name(ctx: &Ctx) -> (&str, String) {
     (
         ctx.call().method().as_str(),
         ctx.call().log_name().unwrap_or_default().into_owned(),
@@ -193,16 +193,16 @@ fn of(ctx: &Ctx) -> (&str, String) {
 }
 
 /// An error with its causes on one line.
-struct Chain<'a>(&'a (dyn Error + 'static));
+struct OneLine<'a>(&'a (dyn Error + 'static));
 
-impl fmt::Display for Chain<'_> {
+impl fmt::Display for OneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let causes = std::iter::successors(Some(self.0), |error: &&dyn Error| (*error).source())
             .take(MAX_CAUSES);
         let mut before = String::new();
         for (at, error) in causes.enumerate() {
             let text = error.to_string();
-            // Some errors say what their cause is, and have it as their source too.
+            // Some errors contain the message of their source.
             if at > 0 && before.ends_with(&text) {
                 continue;
             }
@@ -214,14 +214,14 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-/// Asks the client, within what it has declared
+/// The outcome that asks the client questions
 /// (`basic/patterns/mrtr#server-requirements-basic-workflow`).
 fn input_required(ctx: &Ctx, mut result: InputRequiredResult) -> Outcome {
     if !ctx.call().method().allows_rounds() {
-        tracing::error!(method = %ctx.call().method(), "this method cannot ask the client");
+        tracing::error!(method = %ctx.call().method(), "a handler asks the client, and its method does not allow that");
         return Outcome::Error(ErrorObject::internal());
     }
-    // Nothing to bring is nothing to ask: the client would come back at once, again and again.
+    // A client would retry an empty set of questions at once, again and again.
     result
         .input_requests
         .take_if(|requests| requests.is_empty());
@@ -233,7 +233,7 @@ fn input_required(ctx: &Ctx, mut result: InputRequiredResult) -> Outcome {
         return Outcome::Error(missing);
     }
     if result.input_requests.is_none() && result.request_state.is_none() {
-        tracing::error!("an input_required result needs inputRequests or requestState");
+        tracing::error!("a handler returned input_required without inputRequests and requestState");
         return Outcome::Error(ErrorObject::internal());
     }
     let meta = result.meta.take();
@@ -261,6 +261,6 @@ pub(crate) fn timed_out(ctx: &Ctx, limit: Duration) -> Outcome {
 }
 
 fn log_timeout(ctx: &Ctx, limit: Duration) {
-    let (method, name) = of(ctx);
+    let (method, name) = method_and_name(ctx);
     tracing::warn!(method, name = %Printable(&name), ?limit, "handler timed out");
 }

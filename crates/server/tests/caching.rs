@@ -1,4 +1,4 @@
-//! Cache hints on everything that can be cached, and on nothing else.
+//! Cache hints on every cacheable result, and on no other.
 
 use carryall_server::{HandlerError, Prompt, Resource, Server, Tool};
 use carryall_testkit::{TestReply, answer, call, call_as};
@@ -57,7 +57,7 @@ fn params(uri: &str) -> Value {
 
 // spec: caching-01, caching-09, caching-25, discover-02
 #[tokio::test]
-async fn whatever_can_be_cached_says_for_how_long_and_by_default_for_nobody_else() {
+async fn cacheable_results_are_private_and_not_fresh_by_default() {
     let server = builder().build().unwrap();
     for (method, uri) in CACHEABLE {
         let answered = answer(&server, call(method, params(uri))).await;
@@ -71,7 +71,7 @@ async fn whatever_can_be_cached_says_for_how_long_and_by_default_for_nobody_else
 
 // spec: caching-09, caching-18, caching-25
 #[tokio::test]
-async fn longer_and_public_hints_are_what_the_author_said() {
+async fn hints_are_those_of_the_author() {
     let server = builder()
         .list_ttl(Duration::from_millis(1500))
         .public_lists()
@@ -91,7 +91,7 @@ async fn longer_and_public_hints_are_what_the_author_said() {
     assert_eq!(
         hints(&plain),
         (Some(&json!(0)), Some(&json!("private"))),
-        "lists say nothing about contents"
+        "hints of lists do not apply to contents"
     );
     let longest = builder().list_ttl(Duration::MAX).build().unwrap();
     let answered = answer(&longest, call("tools/list", json!({}))).await;
@@ -103,7 +103,7 @@ async fn longer_and_public_hints_are_what_the_author_said() {
 
 // spec: caching-25, caching-26
 #[tokio::test]
-async fn what_only_some_may_see_is_never_public() {
+async fn results_with_restricted_entries_are_never_public() {
     let server = builder().public_lists().build().unwrap();
     let list = answer(&server, call("resources/list", json!({}))).await;
     assert_eq!(

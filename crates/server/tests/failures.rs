@@ -1,5 +1,4 @@
-//! What handlers fail with: in the log with all its causes, and to models and clients as the author
-//! chooses.
+//! Errors of handlers: logged with their causes, and disclosed as the author chooses.
 
 use carryall_server::{
     Ctx, Disclosure, ErrorAction, Handle, HandleError, HandleState, HandlerError, Prompt, Resource,
@@ -155,7 +154,7 @@ async fn prompts_resources_and_completions_are_logged_as_tools_are() {
 }
 
 #[tokio::test]
-async fn masked_errors_are_told_by_a_reference_that_stands_in_the_log() {
+async fn masked_errors_show_a_reference_that_is_logged() {
     let mut calls = all_others().to_vec();
     calls.push(("tools/call", json!({"name": "fails"})));
     let (log, answers) = logged(failing().mask_errors(true), &calls).await;
@@ -180,7 +179,7 @@ async fn masked_errors_are_told_by_a_reference_that_stands_in_the_log() {
 }
 
 #[tokio::test]
-async fn what_a_handler_says_deliberately_is_never_masked_and_logged_for_debugging() {
+async fn deliberate_errors_are_not_masked_and_are_logged_at_debug_level() {
     let calls = ["says", "shows", "opens"].map(|name| ("tools/call", json!({"name": name})));
     let (log, answers) = logged(failing().mask_errors(true), &calls).await;
     let texts = [
@@ -200,8 +199,8 @@ async fn what_a_handler_says_deliberately_is_never_masked_and_logged_for_debuggi
     assert_eq!(log.lines("handler failed"), [""; 0]);
 }
 
-/// The text that the client reads of a failed call, whatever kind of answer it is in.
-fn told(answer: &Value) -> &str {
+/// Returns the message that the client reads, in a result or an error.
+fn message_of(answer: &Value) -> &str {
     answer["error"]["message"]
         .as_str()
         .or(answer["result"]["content"][0]["text"].as_str())
@@ -233,7 +232,7 @@ async fn any_error_can_be_returned_with_a_question_mark() {
         .zip(["no such thing", "no such string", &outer, &outer])
     {
         assert_eq!(
-            (told(answer), &answer["result"]["isError"]),
+            (message_of(answer), &answer["result"]["isError"]),
             (text, &json!(true))
         );
     }
@@ -257,7 +256,7 @@ async fn deliberate_errors_of_prompts_are_json_rpc_errors_with_their_message() {
         json!({"code": -32603, "message": "not on Sundays"})
     );
     assert_eq!(answers[1]["error"]["code"], -32602);
-    assert!(told(&answers[1]).contains("create a new one"));
+    assert!(message_of(&answers[1]).contains("create a new one"));
 }
 
 #[tokio::test]
@@ -284,10 +283,10 @@ async fn an_error_overrides_the_policy_of_its_server() {
     for mask in [true, false] {
         let (log, answers) = logged(builder().mask_errors(mask), &calls).await;
         assert!(
-            told(&answers[0]).starts_with("The tool failed (reference "),
+            message_of(&answers[0]).starts_with("The tool failed (reference "),
             "{mask}"
         );
-        assert_eq!(told(&answers[1]), Outer(Inner).to_string(), "{mask}");
+        assert_eq!(message_of(&answers[1]), Outer(Inner).to_string(), "{mask}");
         assert_eq!(
             answers[2]["error"],
             json!({"code": -32603, "message": "come back later"})
@@ -314,9 +313,9 @@ async fn one_policy_decides_for_all_handlers_of_a_server() {
     let mut calls = all_others().to_vec();
     calls.push(("tools/call", json!({"name": "fails"})));
     let (log, answers) = logged(builder, &calls).await;
-    assert_eq!(told(&answers[0]), "prompts/get fails went wrong");
-    assert_eq!(told(&answers[1]), "resources/read x:y went wrong");
-    assert_eq!(told(&answers[3]), "tools/call fails went wrong");
+    assert_eq!(message_of(&answers[0]), "prompts/get fails went wrong");
+    assert_eq!(message_of(&answers[1]), "resources/read x:y went wrong");
+    assert_eq!(message_of(&answers[3]), "tools/call fails went wrong");
     let lines = log.lines("handler failed");
     assert!(
         lines.len() == 1 && lines[0].starts_with("ERROR"),
@@ -369,7 +368,7 @@ async fn a_handler_that_takes_too_long_is_logged() {
 }
 
 #[tokio::test]
-async fn credentials_that_lead_to_no_principal_are_warned_of_once() {
+async fn credentials_without_a_principal_are_warned_of_once() {
     let log = Log::default();
     let _guard = tracing::subscriber::set_default(log.clone());
     let server = failing().build().unwrap();
@@ -402,6 +401,6 @@ async fn credentials_that_lead_to_no_principal_are_warned_of_once() {
     assert_eq!(
         warned(),
         1,
-        "a server that tells nobody apart needs no principal"
+        "without restricted entries no principal is needed"
     );
 }

@@ -1,4 +1,4 @@
-//! Log messages: only for who asks, only on the stream of the request that asked.
+//! Log messages: only on request, and only on the stream of that request.
 #![allow(deprecated)]
 
 use carryall_server::{Ctx, Server, ServerBuilder, Tool};
@@ -53,7 +53,7 @@ async fn called(server: &Server, name: &str, level: &str) -> TestReply {
 
 // spec: logging-03, logging-04
 #[tokio::test]
-async fn messages_start_at_the_level_asked_for_and_there_are_none_without_one() {
+async fn messages_are_sent_from_the_requested_level_up() {
     let server = builder().with_logging().build().unwrap();
     assert!(called(&server, "all", "").await.notifications.is_empty());
     let names = [
@@ -81,7 +81,7 @@ async fn messages_start_at_the_level_asked_for_and_there_are_none_without_one() 
     }
     assert!(
         called(&server, "all", "").await.notifications.is_empty(),
-        "what one request asked for, the next did not"
+        "the level of one request does not apply to the next"
     );
 }
 
@@ -163,7 +163,7 @@ async fn the_server_itself_logs_nothing_to_the_client() {
 
 // spec: logging-01
 #[test]
-fn logging_is_off_until_an_author_turns_on_what_is_marked_deprecated() {
+fn logging_is_off_by_default_and_marked_deprecated() {
     let source = [
         include_str!("../src/server/builder.rs"),
         include_str!("../src/call/ctx.rs"),

@@ -23,19 +23,20 @@ use std::future::Future;
 impl Ctx {
     /// Asks the client, the user behind it or its model, and returns the answer.
     ///
-    /// A question is a [`Form`], the parameters of an elicitation, of sampling or of roots, or a
-    /// tuple of up to six of these, which are asked in one round. Where an answer is missing, this
-    /// is an error that ends the round: pass it on with `?`. The handler then runs once more, from
-    /// its beginning, with the answer there. So what stands before a question has to lead to the
-    /// same question again, and what must not be repeated belongs into [`Ctx::once`].
+    /// A question is a [`Form`](crate::Form), the parameters of an elicitation, of sampling or of
+    /// roots, or a tuple of up to six of these, which are asked in one round.
     ///
-    /// A question is recognised by its content. If it asks something else in a later round, because
-    /// what it is about has changed in between, it is asked anew. For a question whose wording may
-    /// change, there is [`Ctx::ask_as`].
+    /// Without an answer, this is an error that ends the round: pass it on with `?`. In the next
+    /// round the handler runs again from its beginning, and this returns the answer. So the code
+    /// before a question has to arrive at the same question again; wrap side effects that must not
+    /// be repeated in [`Ctx::once`].
     ///
-    /// RoundAnswers to what is not asked are ignored, and missing ones asked for again
-    /// (`basic/patterns/mrtr#error-handling`). What earlier rounds have brought counts for the same
-    /// request of the same caller, and not for ever
+    /// A question is identified by its content: if that differs in the next round, the question is
+    /// asked again. Use [`Ctx::ask_as`] for a question whose wording may change.
+    ///
+    /// Answers to other questions are ignored, and missing answers are requested again
+    /// (`basic/patterns/mrtr#error-handling`). Answers of earlier rounds are valid for the same
+    /// request of the same caller, for a limited time
     /// ([`ServerBuilder::round_lifetime`](crate::ServerBuilder::round_lifetime)).
     ///
     /// ```
@@ -57,16 +58,15 @@ impl Ctx {
     /// ```
     ///
     /// # Errors
-    /// While an answer is missing; when one does not fit its question (`-32602`); when
-    /// `requestState` is not what this server has sealed for this request (`-32602`); when the
-    /// client has not declared what it takes to answer (`-32021`).
+    /// While an answer is missing; `-32602`, when an answer does not fit its question, or the
+    /// `requestState` was not sealed by this server for this request; `-32021`, when the client has
+    /// not declared the capabilities to answer.
     pub async fn ask<Q: Question>(&self, question: Q) -> Result<Q::Answer, HandlerError> {
         self.answer_to(None, question).await
     }
 
-    /// As [`Ctx::ask`], under a name: the answer stays with the name, however the question is
-    /// worded in the next round. The name is what the client sees as the key of the question. Each
-    /// name may be asked once in a call.
+    /// Like [`Ctx::ask`], with a name that identifies the question whatever its wording. The client
+    /// sees the name as the key of the question. A name may be used once in a call.
     ///
     /// # Errors
     /// As for [`Ctx::ask`].
@@ -78,21 +78,21 @@ impl Ctx {
         self.answer_to(Some(name), question).await
     }
 
-    /// Does something once in the rounds of a call: the outcome is recorded, and in later rounds it
-    /// is returned instead.
+    /// Runs a side effect once in the rounds of a call: its outcome is recorded, and later rounds
+    /// return the record. Errors are not recorded.
     ///
-    /// The record rides in `requestState` with the next question, so it holds from then on. A
-    /// client that sends an earlier round again, as it does when the response got lost, starts from
-    /// what that round knew: an effect that must not even then happen twice needs a key that the
-    /// other side recognises, or a single-use handle. An error is not recorded.
+    /// The record travels in `requestState` with the next question, and is effective from then on.
+    /// A client that repeats an earlier round, because the response was lost, starts from the
+    /// record of that round. An effect that must not happen twice even then needs an idempotency
+    /// key, or a single-use handle.
     ///
-    /// In a task, the outcome is in the store when this returns, and whoever resumes the task
-    /// starts from there. If the process ends between the effect and that, the effect happens
-    /// again.
+    /// In a task, the outcome is in the store when this returns, and a worker that resumes the task
+    /// starts from there. If the process ends between the effect and the write, the effect is
+    /// repeated.
     ///
     /// # Errors
-    /// What `effect` returns; `requestState` that is not this server's (`-32602`); an outcome that
-    /// is not JSON (`-32603`).
+    /// The error of `effect`; `-32602`, when the `requestState` was not sealed by this server for
+    /// this request; `-32603`, when the outcome cannot be written as JSON.
     pub async fn once<T, E, Fut>(&self, key: &str, effect: impl FnOnce() -> Fut) -> Result<T, E>
     where
         T: Serialize + DeserializeOwned,

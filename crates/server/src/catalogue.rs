@@ -8,6 +8,7 @@
 pub(crate) mod access;
 pub(crate) mod completion;
 pub(crate) mod content;
+pub(crate) mod instances;
 pub(crate) mod list;
 pub(crate) mod prompt;
 pub(crate) mod rate_limit;
@@ -90,11 +91,11 @@ impl Catalogue {
             check("prompt", entry.key(), &entry.prompt.handler.requirements);
         }
         for entry in self.resources.iter().chain(self.templates.iter()) {
-            check(
-                "resource",
-                entry.key(),
-                &entry.resource.handler.requirements,
-            );
+            let resource = &entry.resource;
+            check("resource", entry.key(), &resource.handler.requirements);
+            if let Some(instances) = &resource.instances {
+                check("resource", entry.key(), &instances.requirements);
+            }
         }
         for (key, handler) in &self.completions {
             check("completion of", &key.argument, &handler.requirements);
@@ -166,6 +167,12 @@ impl Catalogue {
     pub(crate) fn may_know(&self, uri: &str, caller: Option<&Principal>) -> bool {
         self.resource_at(uri)
             .is_none_or(|(entry, _)| entry.allows(caller))
+    }
+
+    /// Whether some templates list their instances.
+    pub(crate) fn lists_instances(&self) -> bool {
+        let mut templates = self.templates.iter();
+        templates.any(|entry| entry.resource.instances.is_some())
     }
 
     /// Whether some callers may not know of some entries.

@@ -3,6 +3,7 @@
 mod completions;
 pub(crate) mod concurrency;
 pub(crate) mod handler_future;
+mod instances;
 mod lists;
 pub(crate) mod params;
 mod prompts;
@@ -18,6 +19,7 @@ use crate::call::handler_error::HandlerError;
 use crate::catalogue::rate_limit::RateLimit;
 use crate::environment::Environment;
 use crate::live_catalogue::LiveCatalogue;
+use crate::state::sealer::Sealer;
 use crate::tasks::engine::TaskEngine;
 use carryall_proto::json::WriteError;
 use carryall_proto::{Call, Response};
@@ -144,6 +146,11 @@ impl Dispatcher {
         self.unused_credentials
             .check(call, || self.catalogue.current().is_restricted());
     }
+}
+
+/// The sealer, if all replicas have its keys.
+fn usable_sealer(environment: &Environment) -> Option<&Sealer> {
+    Some(&environment.sealer).filter(|sealer| !sealer.keys().is_ephemeral())
 }
 
 /// The result of a handler, as it was written.

@@ -37,8 +37,10 @@ use std::sync::Arc;
 ///     .unwrap();
 /// ```
 ///
-/// The parameters of a closure need their types written out. The type parameter `M` stands for the
-/// signature and is always inferred.
+/// The parameters of a closure need their types written out. A closure that captures something
+/// returns an async block which owns a clone of it:
+/// `move || { let pool = pool.clone(); async move { .. } }`; state is simpler. The type parameter
+/// `M` stands for the signature and is always inferred.
 ///
 /// Something that is no extractor is refused when the program is compiled:
 ///

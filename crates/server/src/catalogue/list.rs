@@ -21,6 +21,18 @@ pub(crate) struct ListSettings {
     pub(crate) cache: CachePolicy,
 }
 
+impl ListSettings {
+    /// Returns how long a page may be cached. Where callers see different lists, no page may be
+    /// shared.
+    pub(crate) fn cache_of(self, is_restricted: bool) -> CachePolicy {
+        let mut cache = self.cache;
+        if is_restricted {
+            cache.scope = CacheScope::Private;
+        }
+        cache
+    }
+}
+
 /// An entry of a list.
 pub(crate) trait Listed {
     fn key(&self) -> &str;
@@ -55,6 +67,62 @@ impl ListKind {
         method: Method::ResourcesTemplatesList,
         member: "resourceTemplates",
     };
+
+    pub(crate) fn member(&self) -> &'static str {
+        self.member
+    }
+
+    /// Whether an entry may have this key.
+    pub(crate) fn is_valid_key(key: &str) -> bool {
+        key.len() <= MAX_KEY_BYTES
+    }
+}
+
+/// The cursors of one list, for one caller.
+pub(crate) struct PageCursors<'a> {
+    list: &'a str,
+    caller: Option<&'a Principal>,
+    /// Seals cursors for their caller, where callers see different lists: the name in one may be a
+    /// name that others must not know.
+    sealer: Option<&'a Sealer>,
+}
+
+impl<'a> PageCursors<'a> {
+    pub(crate) fn new(
+        kind: &'a ListKind,
+        caller: Option<&'a Principal>,
+        sealer: Option<&'a Sealer>,
+    ) -> Self {
+        let list = kind.method.as_str();
+        Self {
+            list,
+            caller,
+            sealer,
+        }
+    }
+
+    /// Returns the key that the page of a cursor comes after.
+    ///
+    /// # Errors
+    /// `-32602`, when the cursor is not one of this list for this caller.
+    pub(crate) fn open(&self, cursor: &str) -> Result<String, ErrorObject> {
+        Ok(match self.sealer {
+            Some(sealer) => sealer
+                .open_cursor(self.list, self.caller, cursor)?
+                .after
+                .into(),
+            None => Cursor::decode(self.list, cursor)?.after.into(),
+        })
+    }
+
+    /// Returns the cursor of the page that comes after a key.
+    pub(crate) fn after(&self, key: &str) -> Option<String> {
+        let cursor = Cursor::new(self.list, key);
+        match self.sealer {
+            Some(sealer) => sealer.seal_cursor(&cursor, self.caller),
+            None => cursor.encode().ok(),
+        }
+    }
 }
 
 /// Which page of a list is asked for, and by whom.
@@ -108,6 +176,13 @@ impl<T: Listed> List<T> {
         self.entries.values()
     }
 
+    /// Returns the entries after `key`, in the order of their keys, whoever may know of them.
+    pub(crate) fn after(&self, key: Option<&str>) -> impl Iterator<Item = &Arc<T>> {
+        let start = key.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = self.entries.range::<str, _>((start, Bound::Unbounded));
+        range.map(|(_, entry)| entry)
+    }
+
     pub(crate) fn is_restricted(&self) -> bool {
         self.entries.values().any(|entry| entry.is_restricted())
     }
@@ -122,7 +197,7 @@ impl<T: Listed> List<T> {
     /// When the key is too long.
     pub(crate) fn insert(&mut self, entry: T) -> Result<bool, String> {
         let key: Box<str> = entry.key().into();
-        if key.len() > MAX_KEY_BYTES {
+        if !ListKind::is_valid_key(&key) {
             return Err(format!(
                 "{:?} is longer than {MAX_KEY_BYTES} bytes",
                 concise(&key)
@@ -155,9 +230,6 @@ impl<T: Listed> List<T> {
 
     /// Returns a page as its caller may see it.
     ///
-    /// Where callers see different lists, cursors are sealed for their caller: the name in one may
-    /// be a name that others must not know.
-    ///
     /// # Errors
     /// `-32602`, when the cursor is not one of this list for this caller.
     pub(crate) fn page(
@@ -167,51 +239,27 @@ impl<T: Listed> List<T> {
         settings: ListSettings,
         results: &ResultWriter,
     ) -> Result<RawJson, ErrorObject> {
-        let list = kind.method.as_str();
         let is_restricted = self.is_restricted();
         let sealer = request.sealer.filter(|_| is_restricted);
-        let after = match (request.cursor, sealer) {
-            (None, _) => {
-                if let Some(page) = &self.first_page {
-                    return Ok(page.clone());
-                }
-                None
-            }
-            (Some(cursor), Some(sealer)) => {
-                Some(sealer.open_cursor(list, request.caller, cursor)?.after)
-            }
-            (Some(cursor), None) => Some(Cursor::decode(list, cursor)?.after),
+        let cursors = PageCursors::new(kind, request.caller, sealer);
+        let after = match (request.cursor, &self.first_page) {
+            (None, Some(page)) => return Ok(page.clone()),
+            (None, None) => None,
+            (Some(cursor), _) => Some(cursors.open(cursor)?),
         };
-        let mut cache = settings.cache;
-        if is_restricted {
-            // Callers see different lists, so that no page may be shared.
-            cache.scope = CacheScope::Private;
-        }
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut visible = self
-            .entries
-            .range((start, Bound::Unbounded))
-            .filter(|(_, entry)| entry.allows(request.caller));
-        let page: Vec<&Arc<T>> = visible
-            .by_ref()
-            .take(settings.page_size)
-            .map(|(_, entry)| entry)
-            .collect();
+            .after(after.as_deref())
+            .filter(|entry| entry.allows(request.caller));
+        let page: Vec<&Arc<T>> = visible.by_ref().take(settings.page_size).collect();
         let next = match (visible.next(), page.last()) {
-            (Some(_), Some(last)) => {
-                let cursor = Cursor::new(list, last.key());
-                match sealer {
-                    Some(sealer) => sealer.seal_cursor(&cursor, request.caller),
-                    None => cursor.encode().ok(),
-                }
-            }
+            (Some(_), Some(last)) => cursors.after(last.key()),
             _ => None,
         };
         Ok(results.page(
             kind.member,
             page.iter().map(|entry| entry.json()),
             next.as_deref(),
-            cache,
+            settings.cache_of(is_restricted),
         ))
     }
 }

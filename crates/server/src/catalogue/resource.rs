@@ -4,6 +4,7 @@ use crate::call::handler::{ErasedHandler, Handler};
 use crate::call::handler_error::HandlerError;
 use crate::call::result_writer::CachePolicy;
 use crate::catalogue::access::Access;
+use crate::catalogue::instances::{IntoInstances, ListQuery};
 use crate::catalogue::uri::{UriTemplate, UriVariables, is_uri};
 use carryall_proto::Principal;
 use carryall_types::{
@@ -29,6 +30,7 @@ use std::time::Duration;
 pub struct Resource {
     pub(crate) kind: ResourceKind,
     pub(crate) handler: ErasedHandler<UriVariables, Contents>,
+    pub(crate) instances: Option<ErasedHandler<ListQuery, Vec<ResourceDefinition>>>,
     pub(crate) access: Access,
     pub(crate) cache: CachePolicy,
 }
@@ -108,9 +110,40 @@ impl Resource {
         Self {
             kind,
             handler: ErasedHandler::new(handler, IntoContents::into_contents),
+            instances: None,
             access: Access::Anyone,
             cache: CachePolicy::default(),
         }
+    }
+
+    /// Lists instances of a template in `resources/list`, among the other resources of the server. By
+    /// default clients see the template alone.
+    ///
+    /// The handler is called for each page, and may take the [`ListQuery`] as its last parameter. It
+    /// returns instances in any order, all of them or, if there are many, the first
+    /// [`limit`](ListQuery::limit) [after](ListQuery::after) a URI in the order of URIs. Call
+    /// [`Server::resource_list_changed`](crate::Server::resource_list_changed) when they change.
+    ///
+    /// ```
+    /// use carryall_server::{HandlerError, Resource, Server, UriVariables};
+    ///
+    /// let notes = Resource::template("note://{id}", "notes", async |variables: UriVariables| {
+    ///     Ok::<_, HandlerError>(format!("Note {}", variables.get::<u64>("id")?))
+    /// })
+    /// .list(async || {
+    ///     let definition = |id| carryall_types::Resource::new(format!("note://{id}"), format!("Note {id}"));
+    ///     (1..=3).map(definition).collect::<Vec<_>>()
+    /// });
+    /// Server::new("notes", "1.0.0").resource(notes).build().unwrap();
+    /// ```
+    #[must_use]
+    pub fn list<H, M>(mut self, handler: H) -> Self
+    where
+        H: Handler<ListQuery, M>,
+        H::Output: IntoInstances,
+    {
+        self.instances = Some(ErasedHandler::new(handler, IntoInstances::into_instances));
+        self
     }
 
     /// Describes the resource. None by default.
@@ -285,6 +318,15 @@ pub(crate) struct ResourceEntry {
 }
 
 impl ResourceEntry {
+    /// Whether this is a template that matches the URI.
+    pub(crate) fn matches(&self, uri: &str) -> bool {
+        is_uri(uri)
+            && self
+                .template
+                .as_ref()
+                .is_some_and(|template| template.matches(uri).is_some())
+    }
+
     /// Whether this is a template with a variable of this name.
     pub(crate) fn has_variable(&self, name: &str) -> bool {
         self.template
@@ -295,6 +337,12 @@ impl ResourceEntry {
     pub(crate) fn new(resource: Resource) -> Result<Self, String> {
         let (key, mime_type, template, json) = match &resource.kind {
             ResourceKind::One(definition) => {
+                if resource.instances.is_some() {
+                    return Err(format!(
+                        "resource {:?}: only a template lists instances",
+                        definition.uri
+                    ));
+                }
                 if !is_uri(&definition.uri) {
                     return Err(format!(
                         "resource {:?}: not a URI (RFC 3986)",

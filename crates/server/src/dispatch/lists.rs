@@ -1,23 +1,26 @@
 //! `tools/list`, `prompts/list`, `resources/list` and `resources/templates/list`.
 
 use super::handler_future::ServerFuture;
-use super::{Dispatcher, params};
+use super::{Dispatcher, params, usable_sealer};
 use crate::catalogue::list::{ListKind, PageRequest};
 use carryall_proto::{Call, Response};
 use carryall_types::{ErrorObject, Method};
+use std::sync::Arc;
 
 impl Dispatcher {
     pub(super) fn list(&self, call: Call) -> Result<ServerFuture, ErrorObject> {
         let cursor: Option<String> = params::optional(&call, "cursor")?;
         self.check_credentials(&call);
-        let sealer = &self.environment.sealer;
+        let catalogue = self.catalogue.current();
+        if *call.method() == Method::ResourcesList && catalogue.lists_instances() {
+            return self.list_with_instances(call, cursor, Arc::clone(&catalogue));
+        }
         let request = PageRequest {
             cursor: cursor.as_deref(),
             caller: call.principal(),
-            sealer: Some(sealer).filter(|sealer| !sealer.keys().is_ephemeral()),
+            sealer: usable_sealer(&self.environment),
         };
         let (settings, results) = (self.catalogue.list_settings(), &self.environment.results);
-        let catalogue = self.catalogue.current();
         let page = match call.method() {
             Method::ToolsList => catalogue
                 .tools

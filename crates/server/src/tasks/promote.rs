@@ -220,7 +220,7 @@ impl Ctx {
     ///     Ok(format!("the last {} years", scope.years))
     /// }
     ///
-    /// let report = Tool::without_arguments("report", report).as_task(TaskSupport::OnDemand);
+    /// let report = Tool::new("report", report).as_task(TaskSupport::OnDemand);
     /// Server::new("reports", "1.0.0").tool(report).build().unwrap();
     /// ```
     ///

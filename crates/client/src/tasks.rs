@@ -342,7 +342,8 @@ impl TaskWatch {
         }
         loop {
             let listening = matches!(self.watching, Watching::Listening(_));
-            let pause = before.pause(MOST_POLL) * if listening { POLL_WHILE_LISTENING } else { 1 };
+            let pause =
+                before.poll_interval(MOST_POLL) * if listening { POLL_WHILE_LISTENING } else { 1 };
             let (method, text) = tokio::select! {
                 told = self.watching.told(&self.handle.id) => match told {
                     Some(text) => (Method::from(task_method::CHANGED), text),

@@ -469,10 +469,7 @@ async fn a_call_that_nobody_polls_ends_at_its_deadline_and_makes_room() {
     let ended = std::sync::Arc::<std::sync::atomic::AtomicUsize>::default();
     let seen = ended.clone();
     let fake = Fake::new(move |call| {
-        let (notice, streams) = (
-            Notice(seen.clone()),
-            call.name().as_deref() == Some("stream"),
-        );
+        let (notice, streams) = (Notice(seen.clone()), call.name() == Some("stream"));
         Box::pin(async move {
             if !streams {
                 let _notice = notice;

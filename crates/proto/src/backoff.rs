@@ -1,25 +1,25 @@
-//! Waiting longer after each failure, never in step with others (`server/utilities/caching`,
-//! polling).
+//! Exponential backoff with jitter.
 
 use std::time::Duration;
 
-/// Exponential backoff with jitter. The randomness comes from the caller.
+/// Delays that grow exponentially, with jitter so that clients do not retry in step. The randomness
+/// comes from the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// The longest first delay.
+    /// The maximum of the first delay.
     pub base: Duration,
-    /// The longest delay of all.
+    /// The maximum of every delay.
     pub max: Duration,
 }
 
 impl Backoff {
-    /// Delays that double from `base` up to `max`.
+    /// Creates a backoff whose delays double from `base` up to `max`.
     #[must_use]
     pub const fn new(base: Duration, max: Duration) -> Self {
         Self { base, max }
     }
 
-    /// The delay before retry number `attempt`, counted from 0: between half and all of
+    /// Returns the delay before retry number `attempt`, counted from 0: between half and all of
     /// `base * 2^attempt`, at most `max`. `random` is any evenly distributed number.
     #[must_use]
     pub fn delay(&self, attempt: u32, random: u64) -> Duration {

@@ -1,10 +1,10 @@
-//! Budgets for what outlives a request: so many items and bytes in total, and a share of them for
-//! each caller.
+//! Budgets for what outlives a request: limits in items and bytes, in total and per caller.
 
 use crate::Caller;
+use crate::sync::Mutex;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 /// An amount of held items: how many, and their size together in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Amount {
 }
 
 impl Amount {
-    /// So many items with so many bytes together.
+    /// Creates an amount.
     #[must_use]
     pub const fn new(items: usize, bytes: usize) -> Self {
         Self { items, bytes }
@@ -41,10 +41,10 @@ impl Amount {
     }
 }
 
-/// Accounts for what callers hold. Cheap to clone; clones are one budget.
+/// Accounts for what callers hold. Cheap to clone; clones share one budget.
 ///
-/// Who reserves gets a [`Reservation`], and what it stands for is released by dropping that. A
-/// caller that has used up its share is refused while others are not.
+/// A [`Reservation`] is released when it is dropped. A caller that has used up its share is refused
+/// while others are not.
 #[derive(Clone)]
 pub struct Budget {
     shared: Arc<BudgetState>,
@@ -63,20 +63,20 @@ struct BudgetUsage {
     callers: HashMap<Caller, Amount>,
 }
 
-/// Why something cannot be held.
+/// Why a reservation was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BudgetExceeded {
     /// The caller has used up its own share.
     Caller,
-    /// All callers together have used up everything.
+    /// All callers together have used up the total.
     Total,
 }
 
 impl fmt::Display for BudgetExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Caller => "this caller holds as much as one caller may",
-            Self::Total => "the server holds as much as it may for all callers together",
+            Self::Caller => "this caller has used up its share",
+            Self::Total => "the server has used up its total for all callers",
         })
     }
 }
@@ -84,7 +84,7 @@ impl fmt::Display for BudgetExceeded {
 impl std::error::Error for BudgetExceeded {}
 
 impl Budget {
-    /// At most `total` for all callers together, and `per_caller` for each.
+    /// Creates a budget of `total` for all callers together and `per_caller` for each.
     #[must_use]
     pub fn new(total: Amount, per_caller: Amount) -> Self {
         Self {
@@ -96,10 +96,10 @@ impl Budget {
         }
     }
 
-    /// Reserves room for one item of so many bytes.
+    /// Reserves one item of `bytes` bytes.
     ///
     /// # Errors
-    /// When the caller's share or the total does not have that room. Nothing is reserved then.
+    /// When the caller's share or the total is used up. Nothing is reserved then.
     pub fn reserve(&self, caller: &Caller, bytes: usize) -> Result<Reservation, BudgetExceeded> {
         let amount = Amount { items: 1, bytes };
         self.shared.take(caller, amount)?;
@@ -110,19 +110,19 @@ impl Budget {
         })
     }
 
-    /// What one caller may hold.
+    /// Returns the share of one caller.
     #[must_use]
     pub fn share(&self) -> Amount {
         self.shared.per_caller
     }
 
-    /// What all callers hold together.
+    /// Returns what all callers hold together.
     #[must_use]
     pub fn used(&self) -> Amount {
         self.shared.used().total
     }
 
-    /// What one caller holds.
+    /// Returns what one caller holds.
     #[must_use]
     pub fn used_by(&self, caller: &Caller) -> Amount {
         self.shared
@@ -155,7 +155,7 @@ impl BudgetState {
         Ok(())
     }
 
-    fn give_back(&self, caller: &Caller, amount: Amount) {
+    fn release(&self, caller: &Caller, amount: Amount) {
         let mut used = self.used();
         used.total = used.total.minus(amount);
         if let Some(own) = used.callers.get_mut(caller) {
@@ -167,11 +167,11 @@ impl BudgetState {
     }
 
     fn used(&self) -> MutexGuard<'_, BudgetUsage> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        self.used.lock()
     }
 }
 
-/// Room for one item in a [`Budget`], until it is dropped.
+/// One item in a [`Budget`], released on drop.
 pub struct Reservation {
     shared: Arc<BudgetState>,
     caller: Caller,
@@ -179,10 +179,10 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Changes the size of the item to so many bytes.
+    /// Changes the size of the item to `bytes` bytes.
     ///
     /// # Errors
-    /// When it grows beyond what is left. The reservation stays as it was then.
+    /// When it exceeds what is left. The reservation is unchanged then.
     pub fn resize(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
         match bytes.checked_sub(self.held.bytes) {
             Some(more) => self.shared.take(
@@ -193,7 +193,7 @@ impl Reservation {
                 },
             )?,
             None => {
-                self.shared.give_back(
+                self.shared.release(
                     &self.caller,
                     Amount {
                         items: 0,
@@ -206,7 +206,7 @@ impl Reservation {
         Ok(())
     }
 
-    /// The size of the item, in bytes.
+    /// Returns the size of the item, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.held.bytes
@@ -215,7 +215,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.shared.give_back(&self.caller, self.held);
+        self.shared.release(&self.caller, self.held);
     }
 }
 

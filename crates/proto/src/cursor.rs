@@ -1,8 +1,8 @@
 //! Pagination cursors (`server/utilities/pagination`).
 //!
-//! A cursor says after which item of a sorted list the next page begins. It holds no offset and no
-//! page number, so that inserting or removing other items moves nothing, and no state, so that any
-//! replica continues where another stopped.
+//! A cursor names the item of a sorted list after which the next page begins. It contains no offset,
+//! so that inserting or removing other items does not affect it, and refers to no state, so that any
+//! replica can continue.
 
 use crate::seal::{Keyring, NONCE_BYTES, TokenTooLarge};
 use base64::Engine as _;
@@ -10,23 +10,23 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use carryall_types::ErrorObject;
 use std::fmt;
 
-/// Longer cursors are neither made nor read.
+/// The maximum length of a cursor, in bytes.
 pub const MAX_CURSOR_BYTES: usize = 8 * 1024;
 
 const VERSION: u8 = 1;
 const CHECK_BYTES: usize = 4;
 const PURPOSE: &str = "cursor";
 
-/// A place in a sorted list.
+/// A position in a sorted list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// The method of the list, for example `tools/list`.
     pub list: Box<str>,
-    /// The key of the last item before the place.
+    /// The key of the item before the position.
     pub after: Box<str>,
 }
 
-/// The cursor was not made here, or not for this list: `-32602`.
+/// The cursor was not issued by this server, or not for this list: `-32602`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidCursor;
 
@@ -45,7 +45,7 @@ impl From<InvalidCursor> for ErrorObject {
 }
 
 impl Cursor {
-    /// The place behind the item `after` of the list that `list` returns.
+    /// Creates the position behind the item `after` of the list that the method `list` returns.
     pub fn new(list: impl Into<Box<str>>, after: impl Into<Box<str>>) -> Self {
         Self {
             list: list.into(),
@@ -53,9 +53,9 @@ impl Cursor {
         }
     }
 
-    /// The cursor as text. The checksum notices accidents, such as a cursor of another server;
-    /// whoever forges one gets to start a page elsewhere in a list that is open to them anyway.
-    /// Where that is not so, [`seal`](Self::seal) it.
+    /// Encodes the cursor as text. The checksum detects accidents, such as a cursor of another
+    /// server. A forged cursor only starts a page elsewhere in a list that the client may read
+    /// anyway; where that matters, [`seal`](Self::seal) it.
     ///
     /// # Errors
     /// When the item's key is too long for a cursor.
@@ -67,10 +67,10 @@ impl Cursor {
         bounded(URL_SAFE_NO_PAD.encode(raw))
     }
 
-    /// Reads a cursor that came back for `list`.
+    /// Decodes a cursor for `list`.
     ///
     /// # Errors
-    /// When it is anything but what [`encode`](Self::encode) returned for the same list.
+    /// When it was not encoded for the same list.
     pub fn decode(list: &str, text: &str) -> Result<Self, InvalidCursor> {
         if text.len() > MAX_CURSOR_BYTES {
             return Err(InvalidCursor);
@@ -88,8 +88,8 @@ impl Cursor {
         }
     }
 
-    /// The cursor as a sealed token, for lists whose keys say too much or that differ between
-    /// principals. `binding` says for whom it is.
+    /// Encodes the cursor as a sealed token, for lists whose keys are confidential or that differ
+    /// between principals. `binding` identifies its owner.
     ///
     /// # Errors
     /// When the item's key is too long for a cursor.
@@ -109,7 +109,7 @@ impl Cursor {
         )?)
     }
 
-    /// Opens what [`seal`](Self::seal) returned for the same list and binding.
+    /// Opens a cursor that was [sealed](Self::seal) for the same list and binding.
     ///
     /// # Errors
     /// When the cursor is of another list, another principal, another keyring, expired or damaged.

@@ -1,5 +1,5 @@
-//! What this revision still has and later ones need not: the notice for each, given once in a
-//! process, when the feature is really used on the wire (`docs/deprecations.md`).
+//! Deprecated features, and the notice that is logged once per process when one is used on the wire
+//! (`docs/deprecations.md`).
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -19,7 +19,7 @@ pub enum DeprecatedFeature {
 static NOTICED: AtomicU8 = AtomicU8::new(0);
 
 impl DeprecatedFeature {
-    /// What to tell whoever runs the program.
+    /// Returns the notice for the operator.
     #[must_use]
     pub const fn notice(self) -> &'static str {
         match self {
@@ -42,12 +42,11 @@ impl DeprecatedFeature {
         }
     }
 
-    /// Whether this is the first use in this process, which is the one to be told of.
+    /// Whether this is the first use in this process, which is the one to log.
     #[must_use]
     pub fn is_first_use(self) -> bool {
         let bit = 1 << self as u8;
-        // Nearly always it is not, and a load costs less than a write that all cores have to hear
-        // of.
+        // A load first: a write on every use would contend between cores.
         NOTICED.load(Ordering::Relaxed) & bit == 0
             && NOTICED.fetch_or(bit, Ordering::Relaxed) & bit == 0
     }

@@ -1,4 +1,4 @@
-//! Messages to bytes.
+//! Encodes messages to bytes.
 //!
 //! A large result is never copied into its envelope: the encoded message is a chain of a head, the
 //! result's own buffer and a tail, which a socket writes in one vectored call.

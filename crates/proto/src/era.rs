@@ -1,17 +1,16 @@
-//! What a client has found out about a server
+//! Which era a server belongs to, as detected by a client
 //! (`basic/versioning#backward-compatibility-with-initialization-based-versions`).
 
 use carryall_types::ProtocolVersion;
 use std::borrow::Cow;
 use std::fmt;
 
-/// Which revision a server is spoken to in, and why. Whoever decides it keeps it for all calls
-/// after that.
+/// Which revision a server is called in, and why. Decided once per server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EraDecision {
     /// The revision; [`ProtocolVersion::is_modern`] tells the era.
     pub version: ProtocolVersion,
-    /// For people: what the server did, or who said so.
+    /// The reason, for display: what the server did, or which configuration said so.
     pub why: Cow<'static, str>,
 }
 

@@ -1,8 +1,8 @@
-//! Why a call has no answer at all.
+//! Why a call has no answer.
 //!
-//! A server that answers with an error has answered: that is an [`Outcome::Error`](crate::Outcome).
-//! What stands here happened on this side or on the way, and can never be mistaken for something
-//! the other side sent (`basic/index#error-codes`).
+//! An error that the server answers with is an [`Outcome::Error`](crate::Outcome). The errors here
+//! happened on this side or on the connection, and cannot be mistaken for something that the other
+//! side sent (`basic/index#error-codes`).
 
 use crate::{Clipped, Printable, PrintableFmt};
 use carryall_types::ErrorObject;
@@ -17,12 +17,11 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Why a call has no answer.
 #[derive(Clone, Debug)]
 pub enum CallError {
-    /// The request never left: no connection, no process. Nothing was executed, trying again is
-    /// safe.
+    /// The request was not sent: no connection, no process. Retrying is safe.
     Unreachable(Arc<BoxError>),
-    /// The way broke after the request had left. Whether it was executed is unknown.
+    /// The connection broke after the request was sent. Whether it was executed is unknown.
     Broken(Arc<BoxError>),
-    /// No answer within the time allowed.
+    /// There was no answer within this time.
     Timeout(Duration),
     /// The other side answered with something that is not MCP: the HTTP status and the beginning of
     /// the body.
@@ -32,7 +31,7 @@ pub enum CallError {
         /// The first bytes of the body, as text.
         body: String,
     },
-    /// The other side broke the protocol.
+    /// The other side violated the protocol.
     Malformed(String),
     /// The answer is larger than this side accepts, in bytes.
     TooLarge(usize),
@@ -41,20 +40,20 @@ pub enum CallError {
     /// The server refused the handshake that requests need (`initialize` of earlier revisions) with
     /// this error. The request was not sent.
     HandshakeRefused(ErrorObject),
-    /// This side is at one of its limits and did not send the request: trying again later is safe.
-    /// Says which limit.
+    /// This side has reached one of its limits, which the text names. The request was not sent;
+    /// retrying later is safe.
     Busy(String),
     /// A layer failed.
     Layer(Arc<BoxError>),
 }
 
 impl CallError {
-    /// [`CallError::Unreachable`] because of `error`.
+    /// Creates a [`CallError::Unreachable`].
     pub fn unreachable(error: impl Into<BoxError>) -> Self {
         Self::Unreachable(Arc::new(error.into()))
     }
 
-    /// [`CallError::Broken`] because of `error`.
+    /// Creates a [`CallError::Broken`].
     pub fn broken(error: impl Into<BoxError>) -> Self {
         Self::Broken(Arc::new(error.into()))
     }
@@ -69,14 +68,14 @@ impl CallError {
     }
 }
 
-/// The longest text of the other side that is displayed, in characters.
+/// Text of the other side is displayed up to this many characters.
 const MAX_SHOWN: usize = 1000;
 
 fn shown(text: &str) -> Clipped<'_> {
     Printable(text).clipped(MAX_SHOWN)
 }
 
-/// On one line, and with the other side's words as [`Printable`].
+/// Formats the error on one line, with text of the other side as [`Printable`].
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -150,7 +149,7 @@ impl From<BoxError> for CallError {
     }
 }
 
-/// What else the server said, if anything.
+/// The body of a response after a colon, if it is not empty.
 struct BodyDetails<'a>(&'a str);
 
 impl fmt::Display for BodyDetails<'_> {
@@ -163,8 +162,8 @@ impl fmt::Display for BodyDetails<'_> {
     }
 }
 
-/// An error with its causes on one line; the outermost alone ("error sending request") tells nobody
-/// anything.
+/// An error with its causes on one line. The outermost error alone ("error sending request") rarely
+/// helps.
 struct ErrorChain<'a>(&'a BoxError);
 
 impl fmt::Display for ErrorChain<'_> {

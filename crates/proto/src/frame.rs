@@ -9,16 +9,15 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 
-/// Appends `json` as one line. Raw line breaks in it can only be white space between tokens and
-/// become spaces, so that pretty-printed text of somebody else cannot break the framing.
+/// Appends `json` as one line. Raw line breaks in it, which can only be white space between tokens,
+/// become spaces, so that pretty-printed text does not break the framing.
 pub fn encode_line(json: &[u8], out: &mut BytesMut) {
     out.reserve(json.len() + 1);
     out.extend_from_slice(&without_breaks(json));
     out.extend_from_slice(b"\n");
 }
 
-/// `json` as it may stand on a line, copied only if it has raw line breaks. The line feed is the
-/// caller's to add.
+/// Returns `json` without raw line breaks, copied only if it has any. The caller adds the line feed.
 #[must_use]
 pub fn one_line(json: Bytes) -> Bytes {
     match without_breaks(&json) {
@@ -40,8 +39,8 @@ fn without_breaks(json: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(text)
 }
 
-/// The id of the request that `text` answers, if it is a response with an id that can be read. For
-/// text that is no valid message: the request would wait in vain for another one.
+/// Returns the id of the request that `text` answers, if it is a response with a readable id. For
+/// text that is not a valid message: its request would wait forever otherwise.
 #[must_use]
 pub fn response_id(text: &[u8]) -> Option<RequestId> {
     let mut scan = EnvelopeScan::default();
@@ -51,8 +50,8 @@ pub fn response_id(text: &[u8]) -> Option<RequestId> {
         .cloned()
 }
 
-/// The ids of the requests that `text` answers, as [`response_id`], or where it is an array of
-/// messages the ids of up to 4,096 responses in it.
+/// Returns the ids of the requests that `text` answers, as [`response_id`]; of an array of messages,
+/// the ids of up to 4,096 responses in it.
 #[must_use]
 pub fn response_ids(text: &[u8]) -> Vec<RequestId> {
     let mut scan = EnvelopeScan::default();
@@ -67,8 +66,8 @@ pub fn response_ids(text: &[u8]) -> Vec<RequestId> {
         .collect()
 }
 
-/// A line is longer than allowed. It is skipped; the lines behind it are not affected. An array of
-/// responses (a batch of revision 2025-03-26) is reported once for each of them, up to 4,096.
+/// A line is longer than the limit. It is skipped; the following lines are not affected. An array of
+/// responses (a batch of revision 2025-03-26) is reported once for each response, up to 4,096.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineTooLong {
     /// The limit, in bytes.
@@ -87,14 +86,14 @@ impl fmt::Display for LineTooLong {
 
 impl std::error::Error for LineTooLong {}
 
-/// Cuts a byte stream into lines, in linear time and without copying them.
+/// Splits a byte stream into lines, in linear time and without copying them.
 ///
-/// Iterate after each [`push`](Self::push) until `None`, which means "not yet". Between pushes the
-/// decoder then holds one line at most. Blank lines are skipped, a carriage return before the line
-/// feed is not part of the line.
+/// Iterate after each [`push`](Self::push) until `None`, which means that more input is needed.
+/// Between pushes the decoder then holds at most one line. Blank lines are skipped; a carriage
+/// return before the line feed is not part of the line.
 ///
-/// A line that is too long is read on without being kept, and reported once: as soon as it is known
-/// whose message it is, at its end otherwise. An array is reported for each response in it.
+/// A line over the limit is discarded as it arrives and reported once: as soon as its id and kind
+/// are known, otherwise at its end. An array is reported for each response in it.
 #[derive(Debug)]
 pub struct LineDecoder {
     input: BytesMut,
@@ -102,11 +101,11 @@ pub struct LineDecoder {
     scanned: usize,
     max_line: usize,
     skipping: Option<Skipping>,
-    /// What there is to report of lines that are too long.
+    /// Reports about lines over the limit.
     reports: VecDeque<LineTooLong>,
 }
 
-/// The line at hand is too long.
+/// The current line is over the limit.
 #[derive(Debug)]
 enum Skipping {
     Unreported(Box<EnvelopeScan>),
@@ -114,7 +113,7 @@ enum Skipping {
 }
 
 impl LineDecoder {
-    /// A decoder for lines of up to `max_line` bytes.
+    /// Creates a decoder for lines of up to `max_line` bytes.
     #[must_use]
     pub fn new(max_line: usize) -> Self {
         Self {
@@ -126,17 +125,17 @@ impl LineDecoder {
         }
     }
 
-    /// Adds what arrived.
+    /// Adds input.
     pub fn push(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
     }
 
-    /// The buffer to read into directly, instead of [`push`](Self::push). Only ever append to it.
+    /// Returns the buffer, to read into instead of [`push`](Self::push). Only append to it.
     pub fn buffer(&mut self) -> &mut BytesMut {
         &mut self.input
     }
 
-    /// What is left at the end of the stream: a last line whose line feed never came.
+    /// Returns the last line of the stream if it has no line feed.
     #[must_use]
     pub fn finish(mut self) -> Option<Bytes> {
         if self.skipping.is_some() {
@@ -146,8 +145,7 @@ impl LineDecoder {
             .filter(|line| !is_blank(line) && line.len() <= self.max_line)
     }
 
-    /// Reads the beginning of a line that is too long, or more of it, and adds to what there is to
-    /// report.
+    /// Scans a part of a line over the limit, and queues reports.
     fn skip(&mut self, text: &[u8], is_end: bool) {
         let mut scan = match self.skipping.take() {
             None => Box::default(),

@@ -1,4 +1,4 @@
-//! What a client may keep of an answer, and for how long (`server/utilities/caching`).
+//! Whether and how long a client may cache a result (`server/utilities/caching`).
 
 use crate::listen::is_within;
 use carryall_types::{JsonObject, JsonValue, RawJson};
@@ -14,39 +14,40 @@ const CACHEABLE: [&str; 6] = [
     "resources/read",
 ];
 
-/// How long a stored answer is fresh. Times are the caller's, from any fixed point.
+/// How long a cached result is fresh. Times are measured by the caller from any fixed point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Freshness {
-    /// When the answer was received.
+    /// When the result was received.
     pub received_at: Duration,
-    /// For how long it then is fresh.
+    /// How long it is fresh from then on, in milliseconds.
     pub ttl_ms: u64,
 }
 
 impl Freshness {
-    /// `now < received_at + ttl`
+    /// Whether `now < received_at + ttl_ms`.
     #[must_use]
     pub fn is_fresh(&self, now: Duration) -> bool {
-        // An end beyond all time is never reached.
+        // An expiry that overflows is never reached.
         self.received_at
             .checked_add(Duration::from_millis(self.ttl_ms))
             .is_none_or(|end| now < end)
     }
 }
 
-/// What the server said about keeping an answer.
+/// What the server said about caching a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheHint {
-    /// How long the answer is fresh; 0 means stale at once, kept for when fetching again fails.
+    /// How long the result is fresh, in milliseconds. 0: stale at once, of use only if fetching it
+    /// again fails.
     pub ttl_ms: u64,
     /// Whether it may be shared between authorization contexts.
     pub public: bool,
 }
 
-/// Whether the answer to a request may be kept, and how.
+/// Whether the result of a request may be cached, and how.
 ///
-/// `params_has_round_members` says that the request carried `inputResponses` or `requestState`: its
-/// answer depends on more than the key. A missing, negative or unreadable `ttlMs` is 0, and
+/// `params_has_round_members`: the request had `inputResponses` or `requestState`, so that its result
+/// depends on more than the key. A missing, negative or unreadable `ttlMs` is 0, and
 /// everything but `"public"` is private.
 #[must_use]
 pub fn may_cache(
@@ -94,9 +95,9 @@ pub enum Audience {
     Private(Box<str>),
 }
 
-/// What identifies a stored answer: the method, the parameters that affect it, and who may have it.
+/// The key of a cached result: the method, the parameters that affect it, and its audience.
 ///
-/// To look an answer up, ask for the key of the own context and for the public one.
+/// To look up a result, try the key for the own context and the public one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CacheKey {
     method: Box<str>,
@@ -106,8 +107,7 @@ pub struct CacheKey {
 }
 
 impl CacheKey {
-    /// The key of a request. `_meta` is not part of it, and neither is the order in which members
-    /// stand.
+    /// Creates the key of a request. `_meta` and the order of members do not affect it.
     pub fn new(
         method: impl Into<Box<str>>,
         params: Option<&JsonObject>,
@@ -131,7 +131,7 @@ impl CacheKey {
         }
     }
 
-    /// The same request for somebody else.
+    /// Returns the key of the same request for another audience.
     #[must_use]
     pub fn for_audience(&self, audience: Audience) -> Self {
         Self {
@@ -147,7 +147,7 @@ impl CacheKey {
     }
 }
 
-/// Which entries a notification makes stale.
+/// The entries that a notification makes stale.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invalidation {
     /// Every page of these lists.
@@ -157,7 +157,7 @@ pub enum Invalidation {
 }
 
 impl Invalidation {
-    /// What `notification` makes stale; `uri` is the member of its parameters.
+    /// Returns what `notification` makes stale; `uri` is the member of its parameters.
     #[must_use]
     pub fn of(notification: &str, uri: Option<&str>) -> Option<Self> {
         match notification {
@@ -185,7 +185,7 @@ impl Invalidation {
     }
 }
 
-/// JSON with sorted keys. Depth is that of parsed text, which the parser bounds.
+/// Writes JSON with sorted keys. The parser has bounded the depth.
 fn write_canonical(value: &JsonValue, out: &mut String) {
     match value {
         JsonValue::Object(members) => write_members(members.iter().collect(), out),

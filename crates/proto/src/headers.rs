@@ -1,5 +1,5 @@
-//! The header side of Streamable HTTP: names, value encoding, and the checks that hold headers
-//! against the body (`basic/transports/streamable-http#request-metadata`).
+//! The headers of Streamable HTTP: names, value encoding, and comparison with the body
+//! (`basic/transports/streamable-http#request-metadata`).
 
 mod annotation;
 mod integer;

@@ -1,4 +1,4 @@
-//! JSON on the hot path: one strict scan over incoming text, one fast pass over outgoing text.
+//! JSON on the hot path: a strict scanner and a fast writer.
 
 mod scan;
 mod string;

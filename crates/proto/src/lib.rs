@@ -1,8 +1,8 @@
 //! The Model Context Protocol, revision 2026-07-28, without any I/O.
 //!
-//! Everything here is a function of its arguments: no sockets, clock, randomness or tasks. Callers
-//! pass bytes, time and nonces in, and move bytes out. The one seam of the project lives here too:
-//! a request is a [`Call`], its answer a [`Reply`], and whatever turns one into the other is a
+//! This crate has no sockets, clock, randomness or tasks: callers pass bytes, time and nonces in,
+//! and move bytes out. It also defines the service interface of the project: a request is a
+//! [`Call`], its answer a [`Reply`], and whatever turns one into the other is a
 //! [`tower_service::Service`].
 
 pub mod backoff;

@@ -1,4 +1,4 @@
-//! What a `subscriptions/listen` stream carries (`basic/patterns/subscriptions`).
+//! The messages of a `subscriptions/listen` stream (`basic/patterns/subscriptions`).
 
 use crate::{Notification, Response, key};
 use carryall_types::{
@@ -8,7 +8,7 @@ use serde_json::json;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-/// Something that listeners may want to know.
+/// A change that subscriptions report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The list of tools.
@@ -19,21 +19,21 @@ pub enum Change {
     Resources,
     /// The content of the resource with this URI.
     Resource(Arc<str>),
-    /// How a task stands (Tasks extension).
+    /// The state of a task (Tasks extension).
     Task(TaskChange),
 }
 
-/// How a task stands.
+/// The new state of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskChange {
-    /// Which task.
+    /// The task id.
     pub id: Arc<str>,
-    /// All of it, a JSON object as `tasks/get` would answer.
+    /// The whole task, a JSON object as in the result of `tasks/get`.
     pub task: RawJson,
 }
 
 impl Change {
-    /// The method of the notification that tells of the change.
+    /// Returns the method of the notification that reports the change.
     #[must_use]
     pub fn method(&self) -> &'static str {
         match self {
@@ -45,7 +45,7 @@ impl Change {
         }
     }
 
-    /// The notification for the subscription that the listen request `id` opened.
+    /// Returns the notification for the subscription opened by the listen request `id`.
     #[must_use]
     pub fn notification(&self, id: &RequestId) -> Notification {
         let mut params = json!({"_meta": subscription_meta(id)});
@@ -66,8 +66,8 @@ impl Change {
     }
 }
 
-/// The part of a filter that a server with these capabilities honours, with at most `max_resources`
-/// different resources. The acknowledgement tells the client what is left of its wish.
+/// Returns the part of a filter that a server with these capabilities honours, with at most
+/// `max_resources` distinct resources. The acknowledgement reports it to the client.
 #[must_use]
 pub fn honoured(
     requested: &SubscriptionFilter,
@@ -99,7 +99,7 @@ pub fn honoured(
         prompts_list_changed: lists(prompts, requested.wants_prompts()),
         resources_list_changed: lists(resources, requested.wants_resources()),
         resource_subscriptions: wanted.map(|uris| distinct(uris, max_resources)),
-        // What extensions put into a filter is theirs to honour.
+        // Extensions honour their own members.
         ..SubscriptionFilter::default()
     }
 }
@@ -112,7 +112,7 @@ fn distinct(uris: &[String], limit: usize) -> Vec<String> {
         .collect()
 }
 
-/// Whether a subscription with this filter is told of the change.
+/// Whether a subscription with this filter reports the change.
 #[must_use]
 pub fn matches(filter: &SubscriptionFilter, change: &Change) -> bool {
     match change {
@@ -124,7 +124,7 @@ pub fn matches(filter: &SubscriptionFilter, change: &Change) -> bool {
     }
 }
 
-/// The first message of every subscription.
+/// Returns the acknowledgement, the first message of every subscription.
 #[must_use]
 pub fn acknowledged(id: &RequestId, honoured: &SubscriptionFilter) -> Notification {
     let filter = serde_json::to_value(honoured).unwrap_or_else(|_| json!({}));
@@ -135,14 +135,14 @@ pub fn acknowledged(id: &RequestId, honoured: &SubscriptionFilter) -> Notificati
     )
 }
 
-/// The result with which a server ends a subscription of its own accord.
+/// Returns the result with which a server ends a subscription.
 #[must_use]
 pub fn closing_response(id: &RequestId) -> Response {
     let result = json!({"resultType": "complete", "_meta": subscription_meta(id)});
     Response::result(id.clone(), RawJson::from(&result))
 }
 
-/// The `_meta` of everything that belongs to the subscription which the listen request `id` opened.
+/// Returns the `_meta` of every message of the subscription opened by the listen request `id`.
 #[must_use]
 pub fn subscription_meta(id: &RequestId) -> JsonObject {
     let id = match id {
@@ -152,9 +152,9 @@ pub fn subscription_meta(id: &RequestId) -> JsonObject {
     JsonObject::from_iter([(key::SUBSCRIPTION_ID.to_owned(), id)])
 }
 
-/// Whether `uri` is `resource` or a part of it: the updated resource may lie below the one
-/// subscribed to (`schema#resourceupdatednotificationparams`). Parts are whole path segments, so
-/// nothing lies below a query.
+/// Whether `uri` is `resource` or below it: an update may name a part of the resource subscribed to
+/// (`schema#resourceupdatednotificationparams`). Parts are whole path segments; nothing is below a
+/// query.
 #[must_use]
 pub fn is_within(uri: &str, resource: &str) -> bool {
     match uri.strip_prefix(resource) {
@@ -176,22 +176,21 @@ fn subscription_of<'a>(filter: &'a SubscriptionFilter, uri: &str) -> Option<&'a 
         .find(|resource| is_within(uri, resource))
 }
 
-/// Changes that a listener has yet to be told of, each once.
+/// Changes that a subscription has not reported yet, each once.
 ///
-/// A slow listener costs bounded memory: if it falls behind by more than the limit, updates below a
-/// subscribed resource are told as one update of that resource.
+/// Memory is bounded: beyond the limit, updates below a subscribed resource are merged into one
+/// update of that resource.
 #[derive(Clone, Debug)]
 pub struct PendingChanges {
     filter: SubscriptionFilter,
     limit: usize,
-    /// Without repetitions. A set beside it would weigh more on each of many idle listeners than it
-    /// saves busy ones.
+    /// Without duplicates. Searched linearly: a set would cost every idle subscription memory.
     queue: VecDeque<Change>,
 }
 
 impl PendingChanges {
-    /// Nothing pending for a listener with this honoured filter. At least the three lists and each
-    /// subscribed resource have room, whatever `limit` says.
+    /// Creates an empty queue for a subscription with this honoured filter. The limit is at least
+    /// large enough for the three lists and each subscribed resource and task.
     #[must_use]
     pub fn new(filter: SubscriptionFilter, limit: usize) -> Self {
         let least = 3 + filter.resource_uris().len() + filter.tasks().len();
@@ -202,31 +201,31 @@ impl PendingChanges {
         }
     }
 
-    /// What the listener is told of.
+    /// Returns the honoured filter.
     #[must_use]
     pub fn filter(&self) -> &SubscriptionFilter {
         &self.filter
     }
 
-    /// Notes a change, if the listener wants it. Returns whether there is anything new to tell.
+    /// Queues a change if it matches the filter. Returns whether the queue has changed.
     pub fn insert(&mut self, change: &Change) -> bool {
         if !matches(&self.filter, change) {
             return false;
         }
         if self.queue.len() >= self.limit && !self.queue.contains(change) {
             self.collapse();
-            // There is room now, but the next update of its kind should not have to collapse again.
+            // There is room now; merged, this update does not fill the queue again.
             return self.push(collapsed(&self.filter, change));
         }
         self.push(change.clone())
     }
 
-    /// The next change to tell, oldest first.
+    /// Removes and returns the oldest change.
     pub fn pop(&mut self) -> Option<Change> {
         self.queue.pop_front()
     }
 
-    /// How many changes are pending.
+    /// Returns the number of pending changes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.queue.len()
@@ -239,7 +238,7 @@ impl PendingChanges {
     }
 
     fn push(&mut self, change: Change) -> bool {
-        // Of a task only the latest is worth telling.
+        // Only the latest state of a task is reported.
         if let Change::Task(new) = &change
             && let Some(there) = self
                 .queue

@@ -75,7 +75,6 @@ impl Meta {
     }
 
     /// Starts a `_meta` with the required members.
-    #[must_use]
     pub fn builder(
         version: ProtocolVersion,
         client_capabilities: ClientCapabilities,
@@ -420,8 +419,8 @@ impl<'a> MetaText<'a> {
     }
 }
 
-/// Checks that an `Implementation` has a name and a version. The rest is checked by whoever
-/// decodes it for display.
+/// Checks that an `Implementation` has a name and a version. The rest is checked when it
+/// is decoded for display.
 fn check_implementation(text: &str) -> Result<(), MetaError> {
     let malformed =
         |why: &dyn fmt::Display| MetaError::Malformed(format!("{:?}: {why}", key::CLIENT_INFO));

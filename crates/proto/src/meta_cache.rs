@@ -2,7 +2,7 @@
 
 use crate::Meta;
 
-/// Longer texts are not cached: nobody wants to compare them.
+/// Longer texts are not cached, because comparing them would not be quicker.
 const MAX_BYTES: usize = 2048;
 /// The entry is replaced on the first of this many misses, so that alternating clients do not
 /// evict each other's entries with every request.

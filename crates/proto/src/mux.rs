@@ -1,5 +1,4 @@
-//! Many requests on one channel, as on stdio (`basic/transports/stdio`): the state of both ends,
-//! without the I/O.
+//! Many requests on one channel, as on stdio (`basic/transports/stdio`): the state of both ends.
 //!
 //! On HTTP each request has its own response stream, and none of this is needed.
 

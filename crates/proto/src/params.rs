@@ -141,6 +141,14 @@ impl Params {
         Some(self.raw.slice(self.range_of(name)?))
     }
 
+    /// Iterates over the members in order: name and text of the value.
+    pub fn members(&self) -> impl Iterator<Item = (&str, &str)> {
+        let text = self.raw.as_str();
+        self.members
+            .iter()
+            .map(move |member| (&text[member.name.clone()], &text[member.value.clone()]))
+    }
+
     /// Where the value of a member is in the text.
     pub(crate) fn range_of(&self, name: &str) -> Option<Range<usize>> {
         let text = self.raw.as_str();
@@ -244,6 +252,8 @@ mod tests {
         assert_eq!(params.get_str("name"), Some("\"a\""));
         assert_eq!(params.get("arguments").unwrap().as_str(), r#"{"x":[1]}"#);
         assert!(params.get("x").is_none());
+        let members: Vec<_> = params.members().collect();
+        assert_eq!(members, [("name", "\"a\""), ("arguments", r#"{"x":[1]}"#)]);
     }
 
     #[test]

@@ -1,19 +1,20 @@
-//! What may be sent as `notifications/progress` (`basic/patterns/progress`).
+//! The rules for sending `notifications/progress` (`basic/patterns/progress`).
 
 use std::time::Duration;
 
-/// Guards the progress of one request: strictly increasing, not too often, never after the end.
+/// Filters the progress of one request: values increase strictly, are rate limited, and end with the
+/// request.
 #[derive(Clone, Debug)]
 pub struct Progress {
     last: Option<(f64, Duration)>,
     min_interval: Duration,
-    /// The final value has been let through without regard to the interval; it is once.
+    /// The value that reached the total has passed without regard to the interval.
     reached_total: bool,
     finished: bool,
 }
 
 impl Progress {
-    /// A guard that lets one notification pass per `min_interval`.
+    /// Creates a filter that passes one notification per `min_interval`.
     #[must_use]
     pub fn new(min_interval: Duration) -> Self {
         Self {
@@ -24,11 +25,11 @@ impl Progress {
         }
     }
 
-    /// Whether this value may be sent at `now`. What is refused leaves no trace, so that the next
-    /// one is compared with what the receiver has seen.
+    /// Whether this value may be sent at `now`. A refused value is not recorded: the next one is
+    /// compared with what the receiver has seen.
     ///
-    /// A value that reaches `total` passes at once, the first time: it is the one users wait for.
-    /// Values and totals that JSON cannot express are refused.
+    /// The first value that reaches `total` passes regardless of the interval. Values and totals
+    /// that JSON cannot express are refused.
     pub fn admit(&mut self, now: Duration, progress: f64, total: Option<f64>) -> bool {
         if self.finished || !progress.is_finite() || total.is_some_and(|total| !total.is_finite()) {
             return false;
@@ -45,7 +46,7 @@ impl Progress {
         true
     }
 
-    /// The request has been answered: nothing passes from here on.
+    /// Ends the progress: the request has been answered, and nothing passes any more.
     pub fn finish(&mut self) {
         self.finished = true;
     }

@@ -1,5 +1,5 @@
-//! Sealing state that travels through clients: encrypted, authenticated, bound to its purpose and
-//! owner, with an end (`basic/patterns/mrtr#server-requirements-basic-workflow`).
+//! Seals state that travels through clients: encrypted, authenticated, bound to its purpose and
+//! owner, with an expiry (`basic/patterns/mrtr#server-requirements-basic-workflow`).
 //!
 //! A token is `c1.` and the Base64url of `key id (4) | nonce (24) | ciphertext`. The ciphertext
 //! holds the expiry and the payload; purpose and binding are authenticated but not carried.
@@ -11,10 +11,10 @@ use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
 use std::fmt;
 use std::str::FromStr;
 
-/// Longer tokens are neither made nor opened.
+/// The maximum length of a token, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 
-/// Bytes of a nonce. Drawn at random for each token, 24 are enough never to meet again.
+/// The length of a nonce, in bytes: long enough that random nonces do not collide.
 pub const NONCE_BYTES: usize = 24;
 
 const VERSION: &str = "c1.";
@@ -22,7 +22,7 @@ const KEY_ID_BYTES: usize = 4;
 const EXPIRY_BYTES: usize = 8;
 const TAG_BYTES: usize = 16;
 
-/// A secret key and the number under which replicas know it.
+/// A secret key and the number that identifies it on all replicas.
 #[derive(Clone)]
 pub struct SealingKey {
     id: u32,
@@ -30,7 +30,7 @@ pub struct SealingKey {
 }
 
 impl SealingKey {
-    /// A key from 32 secret, evenly distributed bytes.
+    /// Creates a key from 32 secret random bytes.
     #[must_use]
     pub fn new(id: u32, secret: [u8; 32]) -> Self {
         Self {
@@ -71,8 +71,8 @@ impl fmt::Display for TokenTooLarge {
 
 impl std::error::Error for TokenTooLarge {}
 
-/// The token was not opened. Why is nobody's business: tampered, expired, made for something or
-/// somebody else, or by an unknown key all look the same.
+/// The token could not be opened. The reason is withheld on purpose: tampered, expired, sealed for
+/// another purpose, binding or by an unknown key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenError;
 
@@ -85,7 +85,7 @@ impl fmt::Display for OpenError {
 impl std::error::Error for OpenError {}
 
 impl Keyring {
-    /// A ring with one key, which seals and opens.
+    /// Creates a keyring with one key, which seals and opens.
     #[must_use]
     pub fn new(sealing: SealingKey) -> Self {
         Self {
@@ -94,7 +94,7 @@ impl Keyring {
         }
     }
 
-    /// The same ring, which also opens what `key` has sealed.
+    /// Adds a key that opens tokens.
     #[must_use]
     pub fn with_opening(mut self, key: SealingKey) -> Self {
         self.opening.push(key);
@@ -184,7 +184,8 @@ impl Keyring {
         Ok(plaintext.to_vec())
     }
 
-    /// Usually one key; two operators may have picked the same number.
+    /// Returns the keys with this number. Nearly always there is at most one; two operators may have
+    /// chosen the same number.
     fn keys(&self, id: u32) -> impl Iterator<Item = &SealingKey> {
         std::iter::once(&self.sealing)
             .chain(&self.opening)
@@ -236,7 +237,7 @@ fn secret_of(hex: &str) -> Option<[u8; 32]> {
     Some(secret)
 }
 
-/// Text that is no keyring. It is not repeated: it holds secrets.
+/// Why text is not a valid keyring. The text is not included, because it contains secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidKeyring {
     /// There is no key in it.
@@ -248,7 +249,7 @@ pub enum InvalidKeyring {
 impl fmt::Display for InvalidKeyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("there is no key in it"),
+            Self::Empty => f.write_str("the keyring contains no key"),
             Self::Line(at) => write!(
                 f,
                 "line {at} is not `NUMBER HEX` with 64 hexadecimal digits"
@@ -259,8 +260,8 @@ impl fmt::Display for InvalidKeyring {
 
 impl std::error::Error for InvalidKeyring {}
 
-/// Everything a token is bound to, each part with its length before it, so that no two combinations
-/// read the same.
+/// Returns the associated data of a token, each part prefixed with its length, so that different
+/// parts never give the same data.
 fn associated(id: u32, purpose: &str, binding: &[u8]) -> Vec<u8> {
     let mut aad = Vec::with_capacity(32 + purpose.len() + binding.len());
     aad.extend_from_slice(b"carryall");

@@ -1,8 +1,7 @@
-//! The seam: whatever answers calls.
+//! The service interface: `tower_service::Service<Call, Response = Reply>`.
 //!
-//! Server, client transport, upstream and gateway are all
-//! `tower_service::Service<Call, Response = Reply>`. Services on this seam are cheap to clone, and
-//! a clone that is ready answers one call.
+//! Servers, client transports, upstreams and gateways implement it. Such services are cheap to
+//! clone, and a clone that is ready answers one call.
 
 use crate::{Call, CallError, Reply};
 use std::any::Any;
@@ -16,35 +15,35 @@ use tower_service::Service;
 /// A boxed future that can move between threads.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Any service on the seam, its type erased, callable through a shared reference.
+/// A type-erased service, callable through a shared reference.
 #[derive(Clone)]
-pub struct SharedService(Arc<dyn Answer>);
+pub struct SharedService(Arc<dyn ErasedService>);
 
 impl SharedService {
-    /// Erases the type of `service`.
+    /// Erases the type of a service.
     pub fn new<S>(service: S) -> Self
     where
         S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
         S::Error: Into<CallError>,
         S::Future: Send,
     {
-        // What is erased already needs no second wrapping.
+        // An erased service is not wrapped again.
         if let Some(shared) = (&service as &dyn Any).downcast_ref::<Self>() {
             return shared.clone();
         }
         Self(Arc::new(service))
     }
 
-    /// A service that is ready at any time and can be called through a shared reference. `answer`
-    /// begins the call at once, so it must not panic.
+    /// Creates a service from a function. The function is called right away, not when the future is
+    /// polled, so it must not panic.
     pub fn from_fn(
         answer: impl Fn(Call) -> BoxFuture<Result<Reply, CallError>> + Send + Sync + 'static,
     ) -> Self {
-        Self(Arc::new(Direct(answer)))
+        Self(Arc::new(FnService(answer)))
     }
 
-    /// As [`new`](Self::new), for a service whose futures are boxed already: they need no second
-    /// box.
+    /// As [`new`](Self::new), for a service whose futures are boxed already. They are not boxed
+    /// again.
     pub fn new_boxed<S>(service: S) -> Self
     where
         S: Service<
@@ -55,7 +54,7 @@ impl SharedService {
             >,
         S: Clone + Send + Sync + 'static,
     {
-        Self(Arc::new(Boxed(service)))
+        Self(Arc::new(BoxedService(service)))
     }
 
     /// Answers one call. Dropping the future cancels the call.
@@ -85,18 +84,18 @@ impl Service<Call> for SharedService {
     }
 }
 
-trait Answer: Send + Sync {
+trait ErasedService: Send + Sync {
     fn answer(&self, call: Call) -> BoxFuture<Result<Reply, CallError>>;
 }
 
-impl<S> Answer for S
+impl<S> ErasedService for S
 where
     S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
     S::Error: Into<CallError>,
     S::Future: Send,
 {
     fn answer(&self, call: Call) -> BoxFuture<Result<Reply, CallError>> {
-        Box::pin(Asked::Waiting {
+        Box::pin(ReadyThenCall::Waiting {
             service: self.clone(),
             call: Some(call),
         })
@@ -104,16 +103,16 @@ where
 }
 
 pin_project_lite::pin_project! {
-    /// A call to a service. What the service does, it does where this is polled, and whoever polls
-    /// guards against it.
-    #[project = AskedProjection]
-    enum Asked<S: Service<Call>> {
+    /// Waits until the service is ready, then calls it. The service is called where this is polled,
+    /// so that the code that polls can catch its panics.
+    #[project = ReadyThenCallProjection]
+    enum ReadyThenCall<S: Service<Call>> {
         Waiting { service: S, call: Option<Call> },
         Running { #[pin] future: S::Future },
     }
 }
 
-impl<S> Future for Asked<S>
+impl<S> Future for ReadyThenCall<S>
 where
     S: Service<Call, Response = Reply>,
     S::Error: Into<CallError>,
@@ -123,21 +122,23 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             let future = match self.as_mut().project() {
-                AskedProjection::Waiting { service, call } => {
+                ReadyThenCallProjection::Waiting { service, call } => {
                     ready!(service.poll_ready(cx)).map_err(Into::into)?;
                     service.call(call.take().expect("polled again after its end"))
                 }
-                AskedProjection::Running { future } => return future.poll(cx).map_err(Into::into),
+                ReadyThenCallProjection::Running { future } => {
+                    return future.poll(cx).map_err(Into::into);
+                }
             };
             self.set(Self::Running { future });
         }
     }
 }
 
-/// A service that needs no state of its own to be called.
-struct Direct<F>(F);
+/// A function as a service.
+struct FnService<F>(F);
 
-impl<F> Answer for Direct<F>
+impl<F> ErasedService for FnService<F>
 where
     F: Fn(Call) -> BoxFuture<Result<Reply, CallError>> + Send + Sync,
 {
@@ -146,10 +147,10 @@ where
     }
 }
 
-/// A service whose futures are boxed by itself.
-struct Boxed<S>(S);
+/// A service whose futures are boxed already.
+struct BoxedService<S>(S);
 
-impl<S> Answer for Boxed<S>
+impl<S> ErasedService for BoxedService<S>
 where
     S: Service<
             Call,
@@ -161,7 +162,7 @@ where
 {
     fn answer(&self, call: Call) -> BoxFuture<Result<Reply, CallError>> {
         let mut service = self.0.clone();
-        // Nearly always it is ready, and nobody has to be woken to find out.
+        // Nearly always it is ready, and then no waker is needed.
         match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => service.call(call),
             Poll::Ready(Err(error)) => Box::pin(std::future::ready(Err(error))),

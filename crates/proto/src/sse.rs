@@ -1,19 +1,19 @@
-//! Server-Sent Events, the part that MCP uses: framing one message per event, and a bounded
-//! incremental decoder (`basic/transports/streamable-http#receiving-messages`).
+//! Server-Sent Events as MCP uses them: one message per event, and a bounded incremental decoder
+//! (`basic/transports/streamable-http#receiving-messages`).
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use std::fmt;
 use std::sync::Arc;
 
-/// What stands before the text of an event.
+/// The beginning of an event, before its text.
 pub const EVENT_START: &[u8] = b"data: ";
-/// What ends an event.
+/// The end of an event.
 pub const EVENT_END: &[u8] = b"\n\n";
-/// A comment for quiet streams; decoders skip it.
+/// A comment that keeps an idle stream open; decoders skip it.
 pub const KEEP_ALIVE: &[u8] = b":\n\n";
 
-/// The three pieces of an event around `json`, which is not copied unless it has raw line breaks
-/// (pretty-printed text of somebody else), for a vectored write.
+/// Returns the three pieces of an event with the text `json`, for a vectored write. The text is not
+/// copied unless it has raw line breaks.
 #[must_use]
 pub fn event_pieces(json: Bytes) -> [Bytes; 3] {
     if memchr::memchr2(b'\n', b'\r', &json).is_none() {
@@ -55,14 +55,14 @@ pub fn encode_event(json: &[u8], out: &mut BytesMut) {
 pub struct SseEvent {
     /// The event's type, if the sender named one.
     pub event: Option<Box<str>>,
-    /// The text, lines joined by line feeds. Not checked to be UTF-8: whoever parses it does.
+    /// The text, lines joined by line feeds. It is not checked to be UTF-8.
     pub data: Bytes,
     /// The stream's last event id, which stays in force until another one comes. Shared: a long id
     /// costs once, not with each of a million empty events.
     pub id: Option<Arc<str>>,
 }
 
-/// The stream cannot be decoded further.
+/// An event is larger than the limit; the stream cannot be decoded further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SseError {
     /// The limit that an event exceeded.
@@ -79,9 +79,9 @@ impl std::error::Error for SseError {}
 
 /// Decodes a stream piece by piece, in linear time.
 ///
-/// Iterate after each [`push`](Self::push) until `None`, which means "not yet". Between pushes the
-/// decoder then holds one event at most. An event over the limit is an error, and the last item:
-/// the stream should be closed.
+/// Iterate after each [`push`](Self::push) until `None`, which means that more input is needed.
+/// Between pushes the decoder then holds at most one event. An event over the limit is an error and
+/// the last item: the stream should be closed.
 #[derive(Debug)]
 pub struct SseDecoder {
     input: BytesMut,
@@ -100,7 +100,7 @@ pub struct SseDecoder {
     retry_ms: Option<u64>,
 }
 
-/// The `data` lines so far: nearly always a single one, which is not copied.
+/// The `data` lines so far. Nearly always there is a single one, which is not copied.
 #[derive(Debug, Default)]
 enum EventData {
     #[default]
@@ -128,7 +128,7 @@ impl SseDecoder {
         }
     }
 
-    /// Adds what arrived. Ignored after an error.
+    /// Adds input. Ignored after an error.
     pub fn push(&mut self, bytes: &[u8]) {
         if !self.failed {
             self.input.extend_from_slice(bytes);
@@ -165,7 +165,7 @@ impl SseDecoder {
         Some(line)
     }
 
-    /// A byte order mark may stand at the very start. `false` while too little has arrived to tell.
+    /// Skips a byte order mark at the start of the stream. `false` until enough input has arrived.
     fn skip_mark(&mut self) -> bool {
         const MARK: &[u8] = b"\xef\xbb\xbf";
         let seen = self.input.len().min(MARK.len());

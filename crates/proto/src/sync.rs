@@ -38,7 +38,7 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
-    /// Returns the value; `&mut self` proves that nobody else holds the lock.
+    /// Returns the value; `&mut self` proves that the lock is not held.
     pub fn get_mut(&mut self) -> &mut T {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
     }

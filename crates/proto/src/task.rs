@@ -1,16 +1,16 @@
-//! A task of a server, as whoever waits for it reads it (Tasks extension).
+//! The state of a task as its client reads it (Tasks extension).
 
 use carryall_types::{ErrorObject, InputRequests, RawJson, TaskStatus};
 use serde::Deserialize;
 use std::time::Duration;
 
-/// How often to ask where the server does not say, and the least that it may say.
-const POLL: Duration = Duration::from_secs(1);
-const LEAST_POLL: Duration = Duration::from_millis(20);
+/// The polling interval if the server sends none.
+const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The minimum polling interval.
+const MIN_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A task id as it may stand in logs and traces: `task-` and a digest of 32 bits, so that the lines
-/// of one task can be found, and nobody can ask for the task with what they say
-/// (`tasks#security-considerations`).
+/// Returns a task id for logs and traces: `task-` and a digest of 32 bits. It identifies the log
+/// lines of one task and does not give access to the task (`tasks#security-considerations`).
 #[must_use]
 pub fn log_id(id: &str) -> String {
     // FNV-1a, folded. An id of 128 random bits cannot be found from 32 of them, whatever the
@@ -20,37 +20,37 @@ pub fn log_id(id: &str) -> String {
     format!("task-{:08x}", ((hash >> 32) ^ hash) & 0xffff_ffff)
 }
 
-/// How a task stands, from `tasks/get` or `notifications/tasks`. What its status brings along is
-/// optional here: who reads it knows what has to be there.
+/// The state of a task, from `tasks/get` or `notifications/tasks`. The members that depend on the
+/// status are optional here; the reader checks that they are present.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskState {
-    /// How it stands.
+    /// The status.
     pub status: TaskStatus,
-    /// What there is to say about that.
+    /// A description of the status.
     #[serde(default)]
     pub status_message: Option<String>,
-    /// How often to ask, in milliseconds.
+    /// The polling interval that the server asks for, in milliseconds.
     #[serde(default)]
     pub poll_interval_ms: Option<u64>,
-    /// What it asks for and has not got yet.
+    /// The input that the task waits for.
     #[serde(default)]
     pub input_requests: Option<InputRequests>,
-    /// What the call has come to, as text.
+    /// The result of the call.
     #[serde(default)]
     pub result: Option<RawJson>,
-    /// The error that it ended with.
+    /// The error that the task ended with.
     #[serde(default)]
     pub error: Option<ErrorObject>,
 }
 
 impl TaskState {
-    /// How long to wait before asking again: what the server says, from 20 milliseconds up to
-    /// `most` (`tasks#task-polling`).
+    /// Returns how long to wait before polling again: what the server asks for, at least 20
+    /// milliseconds and at most `max` (`tasks#task-polling`).
     #[must_use]
-    pub fn pause(&self, most: Duration) -> Duration {
+    pub fn poll_interval(&self, max: Duration) -> Duration {
         self.poll_interval_ms
-            .map_or(POLL, Duration::from_millis)
-            .clamp(LEAST_POLL, most)
+            .map_or(DEFAULT_POLL_INTERVAL, Duration::from_millis)
+            .clamp(MIN_POLL_INTERVAL, max)
     }
 }

@@ -1,10 +1,12 @@
-//! Points in time as RFC 3339 writes them.
+//! RFC 3339 timestamps.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const DAY: u64 = 24 * 60 * 60;
 
-/// `2025-11-25T10:30:00.000Z`
+/// Formats a time as in `2025-11-25T10:30:00.000Z`. A time before 1970 is formatted as 1970.
+///
+/// Written by hand to save a dependency for one format.
 #[must_use]
 pub fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -17,8 +19,8 @@ pub fn rfc3339(time: SystemTime) -> String {
     )
 }
 
-/// The date so many days after 1970-01-01. Years are counted from March, so that the leap day is
-/// their last.
+/// Returns the date a number of days after 1970-01-01. Years are counted from March, so that the
+/// leap day is their last.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);

@@ -1,6 +1,6 @@
 //! The formats of `traceparent`, `tracestate` and `baggage` in `_meta` (`basic/index#meta`, W3C
-//! Trace Context and W3C Baggage). What breaks them is dropped, as those texts ask: a broken trace
-//! must not break a call.
+//! Trace Context and W3C Baggage). Invalid members are dropped, as those specifications require: an
+//! invalid trace must not fail a call.
 
 use carryall_types::JsonObject;
 
@@ -11,16 +11,15 @@ const MAX_STATE_MEMBERS: usize = 32;
 const MAX_BAGGAGE_MEMBERS: usize = 180;
 const MAX_BYTES: usize = 8192;
 
-/// Whether the trace members of `_meta` have the formats they must have.
+/// Whether the trace members of `_meta` are valid.
 #[must_use]
 pub fn is_valid(meta: &JsonObject) -> bool {
-    broken(meta).next().is_none()
+    invalid(meta).next().is_none()
 }
 
-/// Takes out the trace members that break their format. A `tracestate` means nothing without its
-/// `traceparent` and goes with it.
+/// Removes invalid trace members. A `tracestate` without a valid `traceparent` is removed too.
 pub fn remove_invalid(meta: &mut JsonObject) {
-    let keys: Vec<_> = broken(meta).collect();
+    let keys: Vec<_> = invalid(meta).collect();
     for key in keys {
         meta.shift_remove(key);
     }
@@ -29,7 +28,7 @@ pub fn remove_invalid(meta: &mut JsonObject) {
     }
 }
 
-fn broken(meta: &JsonObject) -> impl Iterator<Item = &'static str> {
+fn invalid(meta: &JsonObject) -> impl Iterator<Item = &'static str> {
     let checks: [fn(&str) -> bool; 3] = [is_traceparent, is_tracestate, is_baggage];
     KEYS.into_iter().zip(checks).filter_map(|(key, check)| {
         let value = meta.get(key)?;

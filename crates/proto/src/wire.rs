@@ -1,22 +1,20 @@
-//! The one table of error codes and HTTP statuses.
+//! The table of error codes and HTTP statuses.
 
 use carryall_types::code;
 use http::StatusCode;
 
-/// A server behind this one wants credentials that it was not given. Not a code of the
-/// specification.
+/// An upstream requires credentials. Not a code of the specification.
 ///
-/// Over HTTP it is sent with status 401 and without `WWW-Authenticate`: a challenge of the server
-/// behind names where to get a token for that server, and a client that followed it would send the
-/// token here, where it is not passed on (`basic/authorization/index#token-handling`).
+/// Over HTTP it is sent with status 401 and without `WWW-Authenticate`: the upstream's challenge
+/// says where to get a token for the upstream, and a client that followed it would send that token
+/// to the gateway, which does not forward it (`basic/authorization/index#token-handling`).
 pub const UPSTREAM_UNAUTHORIZED: i64 = -31015;
 
-/// A server behind this one refuses what it was given, be it credentials or the lack of them. Not a
-/// code of the specification. Over HTTP it is sent with status 403.
+/// An upstream denies access. Not a code of the specification. Over HTTP it is sent with status 403.
 pub const UPSTREAM_FORBIDDEN: i64 = -31016;
 
-/// The HTTP status of an error about access, which is the same for clients of every revision;
-/// `None` for other errors.
+/// Returns the HTTP status of an error about access, which is the same for clients of every
+/// revision; `None` for other errors.
 #[must_use]
 pub fn access_status(error_code: i64) -> Option<StatusCode> {
     match error_code {
@@ -26,12 +24,11 @@ pub fn access_status(error_code: i64) -> Option<StatusCode> {
     }
 }
 
-/// The HTTP status of a JSON-RPC error that answers a well-formed request.
+/// Returns the HTTP status of a JSON-RPC error that answers a well-formed request.
 ///
 /// The specification fixes 404 for unknown methods and 400 for header, capability and version
-/// errors; what it leaves open (unknown tool, bad arguments, internal failure) is 200, since the
-/// request did reach its method. Errors at the door, before there is a method, are 400 and carry
-/// their status themselves ([`Rejection`](crate::validate::Rejection)).
+/// errors. What it leaves open (unknown tool, bad arguments, internal failure) is 200, because the
+/// request did reach its method. Errors of request validation carry their own status ([`Rejection`](crate::validate::Rejection)).
 #[must_use]
 pub fn http_status(error_code: i64) -> StatusCode {
     match error_code {
@@ -45,9 +42,8 @@ pub fn http_status(error_code: i64) -> StatusCode {
     }
 }
 
-/// Whether a server of this revision may send the code (`basic/index#error-codes`): not the range
-/// that older implementations used, not the retired codes, and of the reserved range only what is
-/// defined.
+/// Whether a server of this revision may send the code (`basic/index#error-codes`). Of the reserved
+/// range only the codes that the specification defines are allowed.
 #[must_use]
 pub fn may_emit(error_code: i64) -> bool {
     match error_code {
@@ -61,7 +57,7 @@ pub fn may_emit(error_code: i64) -> bool {
     }
 }
 
-/// Whether the code is one that only a modern server sends: seeing it settles the era
+/// Whether only modern servers send the code, so that it decides the era
 /// (`basic/transports/streamable-http#backward-compatibility`).
 #[must_use]
 pub fn is_modern(error_code: i64) -> bool {

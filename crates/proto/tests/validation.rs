@@ -1,4 +1,4 @@
-//! The door: what passes, what does not, and what it is told.
+//! Request validation: what is accepted, what is rejected, and with which error.
 
 use bytes::Bytes;
 use carryall_proto::decode::{
@@ -393,7 +393,7 @@ fn a_request_about_a_task_names_it_in_its_header() {
             pairs.extend(name.map(|name| ("mcp-name", name)));
             post(&pairs, &body)
         };
-        assert_eq!(call(with(Some("t1"))).name().as_deref(), Some("t1"));
+        assert_eq!(call(with(Some("t1"))).name(), Some("t1"));
         assert_eq!(code(with(Some("t2"))), (400, -32020));
         assert_eq!(code(with(None)), (400, -32020));
     }
@@ -409,9 +409,7 @@ fn a_name_written_with_escapes_is_still_the_same_name() {
     ];
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools\/call","params":{"n\u0061me":"\u0065cho","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
     assert_eq!(
-        call(decode_http(headers(&pairs), body.into()))
-            .name()
-            .as_deref(),
+        call(decode_http(headers(&pairs), body.into())).name(),
         Some("echo")
     );
     let other = body.replace(r"\u0065cho", "evil");

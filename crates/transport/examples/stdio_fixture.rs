@@ -21,7 +21,7 @@ impl Service<Call> for Fixture {
 
     fn call(&mut self, call: Call) -> Self::Future {
         Box::pin(async move {
-            let text = match call.name().as_deref() {
+            let text = match call.name() {
                 Some("print") => {
                     println!("stray output");
                     print!("and half a line");

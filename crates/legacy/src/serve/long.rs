@@ -70,7 +70,7 @@ pub(super) async fn drive(
         let news: TaskState = text.decode().map_err(|_| ErrorObject::internal())?;
         match news.status {
             TaskStatus::Working | TaskStatus::InputRequired => {
-                let pause = news.pause(MOST_POLL);
+                let pause = news.poll_interval(MOST_POLL);
                 let asked = news.input_requests.unwrap_or_default().into_iter();
                 let new: InputRequests = asked.filter(|(key, _)| !answered.contains(key)).collect();
                 if new.is_empty() {

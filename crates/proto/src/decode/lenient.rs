@@ -1,21 +1,20 @@
-//! Responses with faults that do not hide what they say.
+//! Lenient decoding of responses whose meaning is clear in spite of faults.
 
 use crate::Printable;
 use carryall_types::{ErrorObject, JsonValue, RawJson, RequestId, code};
 use serde::Deserialize;
 
-/// How much is kept of text that stands where an error object should be.
+/// Text in place of an error object is kept up to this many characters.
 const SHOWN: usize = 300;
 
-/// Reads the id of a response. `7.0` is `7`: JSON has one kind of number, and some languages write
-/// it so.
+/// Decodes the id of a response. `7.0` is `7`: JSON has one kind of number, and some languages
+/// write integers so.
 pub(crate) fn read_lenient_id(token: &str) -> Option<RequestId> {
     super::read_id(token).or_else(|| integer(token.parse().ok()?).map(RequestId::Number))
 }
 
-/// Reads an error object. One with faults is an error nevertheless, so it is never refused: what
-/// has another type than it should is put in words, and the code of an error without a usable one
-/// is `-32603`.
+/// Decodes an error object. A malformed one is an error nevertheless, so it is never refused: values
+/// of the wrong type become part of the message, and a missing or unusable code becomes `-32603`.
 #[must_use]
 pub fn read_error(error: &str) -> ErrorObject {
     let whole = error;

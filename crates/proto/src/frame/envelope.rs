@@ -1,5 +1,4 @@
-//! The envelope of a message that cannot be decoded as a whole, because it is too long to be kept
-//! or is no JSON.
+//! The envelope of a message that cannot be decoded, because it is too long or not valid JSON.
 
 use carryall_types::RequestId;
 
@@ -8,12 +7,11 @@ const MAX_TOKEN: usize = 256;
 /// The most responses of one array whose ids are read.
 const MAX_BATCH: usize = 4096;
 
-/// Reads `id`, and what kind of message it belongs to, from text that arrives in pieces. Keeps a
-/// few bytes only, and of an array (a batch, as revision 2025-03-26 has them) the ids of its
-/// responses until they are [taken](Self::take_responses).
+/// Finds the id and the kind of a message in text that arrives in pieces. Stores a few bytes only,
+/// and of an array (a batch of revision 2025-03-26) the ids of its responses until they are
+/// [taken](Self::take_responses).
 ///
-/// It does not validate: whoever asks already knows that the message cannot be used, and wants to
-/// know whose it was.
+/// It does not validate: the message is known to be unusable, and only its request is of interest.
 #[derive(Debug, Default)]
 pub(super) struct EnvelopeScan {
     depth: usize,
@@ -102,7 +100,7 @@ impl EnvelopeScan {
         }
     }
 
-    /// Reads on inside a string; gives what stands behind it.
+    /// Scans inside a string; returns the input behind it.
     fn string<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         if std::mem::take(&mut self.escaped) {
             self.keep(&bytes[..1]);

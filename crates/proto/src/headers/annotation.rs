@@ -1,4 +1,4 @@
-//! Finding `x-mcp-header` annotations in a tool's input schema
+//! Finds `x-mcp-header` annotations in a tool's input schema
 //! (`basic/transports/streamable-http#schema-extension`).
 
 use super::names::MCP_PARAM_PREFIX;
@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 const ANNOTATION: &str = "x-mcp-header";
-/// Deeper schemas are refused rather than half read.
+/// Schemas that nest deeper are refused.
 const MAX_DEPTH: usize = 128;
 
 /// An annotated property.
@@ -96,7 +96,7 @@ pub(super) fn find(schema: &JsonObject) -> Result<Vec<Annotated>, ParamHeaderPro
 struct AnnotationSearch<'a> {
     found: Vec<Annotated>,
     names: HashSet<HeaderName>,
-    /// The way from the root to here, for messages and for the depth.
+    /// The path from the root, for messages and for the depth.
     pointer: Vec<PathStep<'a>>,
 }
 
@@ -177,7 +177,7 @@ impl<'a> AnnotationSearch<'a> {
         Ok(())
     }
 
-    /// A place from which an annotation cannot be reached.
+    /// Searches a value in which an annotation is not allowed.
     fn anywhere(
         &mut self,
         step: PathStep<'a>,

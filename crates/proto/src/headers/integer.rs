@@ -1,4 +1,4 @@
-//! Integers that survive every JSON implementation, and their comparison across notations.
+//! Integers that every JSON implementation represents exactly, compared across notations.
 
 use serde_json::Number;
 
@@ -8,7 +8,7 @@ pub const MAX_SAFE_INTEGER: i64 = (1 << 53) - 1;
 
 /// The most digits a safe integer has.
 const MAX_DIGITS: usize = 16;
-/// Longer notations are refused unread; nobody writes a 16-digit integer this way.
+/// Longer notations are refused.
 const MAX_TEXT: usize = 64;
 
 /// The safe integer that a JSON number is, however it is written.

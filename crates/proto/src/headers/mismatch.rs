@@ -4,10 +4,10 @@ use super::HeaderDecodeError;
 use carryall_types::{ErrorObject, code};
 use std::fmt;
 
-/// How much of a value an error message repeats.
+/// Error messages include values up to this many characters.
 const SHOWN: usize = 64;
 
-/// A mirrored header is missing, doubled, malformed, or says something else than the body:
+/// A mirrored header is missing, repeated, malformed, or differs from the body:
 /// `-32020`, HTTP status 400 (`basic/transports/streamable-http#server-validation`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderMismatch {
@@ -51,13 +51,13 @@ impl HeaderMismatch {
         }
     }
 
-    /// What is wrong with which header.
+    /// Returns which header is at fault and why.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The JSON-RPC error to answer with.
+    /// Returns the JSON-RPC error to answer with.
     #[must_use]
     pub fn to_error(&self) -> ErrorObject {
         ErrorObject::new(code::HEADER_MISMATCH, &*self.message)

@@ -8,7 +8,7 @@ pub static MCP_PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-proto
 pub static MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
 /// Mirrors `params.name`, `params.uri` or `params.taskId`, whichever the method has.
 pub static MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
-/// What stands before the name of an `x-mcp-header` annotation.
+/// The prefix before the name of an `x-mcp-header` annotation.
 pub const MCP_PARAM_PREFIX: &str = "mcp-param-";
 
 /// The request headers a browser client sends, for `Access-Control-Allow-Headers`.

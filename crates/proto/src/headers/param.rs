@@ -14,7 +14,7 @@ pub struct ParamHeaders {
     annotated: Box<[Annotated]>,
 }
 
-/// An argument that its header cannot carry.
+/// An argument that cannot be mirrored in a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MirrorError {
     /// The header, as the schema writes it.
@@ -36,7 +36,7 @@ impl fmt::Display for MirrorError {
 impl std::error::Error for MirrorError {}
 
 impl ParamHeaders {
-    /// Collects the annotations of a whole input schema.
+    /// Collects the annotations of an input schema.
     ///
     /// # Errors
     /// When one annotation breaks a rule: a client then leaves the tool out, a server refuses to
@@ -47,7 +47,7 @@ impl ParamHeaders {
         })
     }
 
-    /// Whether the tool mirrors nothing, which is the usual case.
+    /// Whether the tool mirrors no argument, as most do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.annotated.is_empty()
@@ -83,14 +83,14 @@ impl ParamHeaders {
         Ok(headers)
     }
 
-    /// Holds the headers of a request against its arguments.
+    /// Compares the headers of a request with its arguments.
     ///
-    /// A header without an argument is refused as well. The text only says that servers do not
-    /// expect it, but a router that believes a value the tool never sees is exactly what the
-    /// comparison is there to prevent.
+    /// A header without an argument is refused as well. The specification only says that servers do
+    /// not expect it, but the comparison exists to keep routers from using a value that the tool
+    /// never sees.
     ///
     /// # Errors
-    /// When a header is missing, doubled, malformed, left over, or says something else.
+    /// When a header is missing, repeated, malformed, without an argument, or differs.
     pub fn check(&self, headers: &HeaderMap, arguments: &JsonObject) -> Result<(), HeaderMismatch> {
         self.annotated
             .iter()
@@ -135,7 +135,7 @@ fn at<'a>(arguments: &'a JsonObject, path: &[Box<str>]) -> Option<&'a JsonValue>
     holder.get(&**last).filter(|value| !value.is_null())
 }
 
-/// A value that fits into a header.
+/// A value that can be mirrored.
 enum Mirrorable<'a> {
     Text(&'a str),
     Integer(i64),

@@ -9,7 +9,7 @@ use std::fmt;
 const PREFIX: &str = "=?base64?";
 const SUFFIX: &str = "?=";
 
-/// A header value that does not stand for any text.
+/// Why a header value cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderDecodeError {
     /// A byte that is neither visible ASCII, space nor tab.
@@ -32,8 +32,7 @@ impl fmt::Display for HeaderDecodeError {
 
 impl std::error::Error for HeaderDecodeError {}
 
-/// The header value that carries `value`: itself where a field can hold it unambiguously, else the
-/// sentinel form.
+/// Encodes a header value: as it is where that is unambiguous, else in the sentinel form.
 #[must_use]
 pub fn encode_value(value: &str) -> Cow<'_, str> {
     if is_plain(value) {
@@ -47,12 +46,12 @@ pub fn encode_value(value: &str) -> Cow<'_, str> {
     Cow::Owned(encoded)
 }
 
-/// The text that a header value carries. Optional white space around it does not count, and half a
-/// sentinel is literal text.
+/// Decodes a header value. Surrounding optional white space is ignored, and half a sentinel is
+/// literal text.
 ///
 /// # Errors
-/// When the value has characters no field value may have, or stands between sentinels without being
-/// Base64 of UTF-8.
+/// When the value has characters that no field value may have, or is not Base64 of UTF-8 between
+/// the sentinels.
 pub fn decode_value(raw: &[u8]) -> Result<Cow<'_, str>, HeaderDecodeError> {
     let text = visible(raw)?;
     let Some(encoded) = between_sentinels(text) else {

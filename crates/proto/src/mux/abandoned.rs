@@ -1,32 +1,32 @@
-//! Requests that were given up without an answer: the other side may still be working on them.
+//! Requests that were abandoned without a response: the other side may still be working on them.
 
 use crate::CallerId;
 use std::collections::BTreeMap;
 
-/// Beyond this many, the oldest are no longer told apart.
+/// Beyond this many, the oldest requests are merged.
 const MAX_KEPT: usize = 1024;
 
-/// The requests of one channel that nobody waits for any more and that were not answered.
-/// Cancelling is a request that a server may not have read yet, or may ignore, so each counts until
-/// its answer arrives or the channel ends.
+/// The cancelled requests of one channel that were not answered. A server may not have read the
+/// cancellation yet, or may ignore it, so each request counts until its response arrives or the
+/// channel ends.
 #[derive(Debug, Default)]
 pub struct Abandoned {
     requests: BTreeMap<i64, CallerId>,
     older: Older,
 }
 
-/// Those that are not told apart. They never end.
+/// The callers of merged requests, which never end.
 #[derive(Debug, Default)]
 enum Older {
     #[default]
     None,
     Of(CallerId),
-    /// Of callers that are not certainly the same.
+    /// Of callers that are not provably the same.
     Mixed,
 }
 
 impl Abandoned {
-    /// Takes a request in.
+    /// Adds a request.
     pub fn insert(&mut self, id: i64, caller: CallerId) {
         self.requests.insert(id, caller);
         if self.requests.len() <= MAX_KEPT {
@@ -42,18 +42,18 @@ impl Abandoned {
         };
     }
 
-    /// A response arrived: whether it answers one of these, which is over then.
+    /// Removes the request that a response answers. Returns whether there was one.
     pub fn answered(&mut self, id: i64) -> bool {
         self.requests.remove(&id).is_some()
     }
 
-    /// Whether there is none.
+    /// Whether there are no such requests.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.requests.is_empty() && matches!(self.older, Older::None)
     }
 
-    /// Whether all of them were certainly made by `caller`.
+    /// Whether all of them were provably made by `caller`.
     #[must_use]
     pub fn are_provably_of(&self, caller: &CallerId) -> bool {
         let older = match &self.older {
@@ -68,7 +68,7 @@ impl Abandoned {
                 .all(|abandoned| abandoned.is_provably_same(caller))
     }
 
-    /// Forgets all of them: the channel is gone.
+    /// Removes all requests, because the channel is closed.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
@@ -89,7 +89,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn each_counts_until_it_is_answered() {
+    fn each_request_counts_until_it_is_answered() {
         let mut abandoned = Abandoned::default();
         abandoned.insert(1, caller(1));
         abandoned.insert(2, caller(2));
@@ -101,7 +101,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn those_beyond_the_bound_are_never_forgotten() {
+    fn merged_requests_are_never_removed() {
         let count = MAX_KEPT as i64 + 5;
         let mut abandoned = Abandoned::default();
         (0..count).for_each(|id| abandoned.insert(id, caller(1)));

@@ -1,4 +1,4 @@
-//! The server's end: which requests are being worked on.
+//! The server's end: the requests in flight.
 
 use crate::{Notification, Response, listen};
 use carryall_types::{ErrorObject, RawJson, RequestId, code};
@@ -7,8 +7,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 
-/// The requests in flight on one channel, each with a value: whatever must be dropped to stop its
-/// work.
+/// The requests in flight on one channel, each with a value that is dropped to stop its work.
 #[derive(Debug)]
 pub struct InFlightRequests<T> {
     requests: HashMap<RequestId, InFlightRequest<T>>,
@@ -23,8 +22,8 @@ struct InFlightRequest<T> {
     value: T,
 }
 
-/// One admission. A client may use the id of a cancelled request again; the ticket still tells the
-/// two apart.
+/// Identifies one admitted request. A client may reuse the id of a cancelled request; the ticket
+/// distinguishes the two.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket {
     id: RequestId,
@@ -32,7 +31,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// The id of the request.
+    /// Returns the id of the request.
     #[must_use]
     pub fn id(&self) -> &RequestId {
         &self.id
@@ -42,14 +41,14 @@ impl Ticket {
 /// Why a request was not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdmitError {
-    /// A request with this id is still in flight. That one is not affected.
+    /// A request with this id is in flight; it is not affected.
     Duplicate,
-    /// As many requests as allowed are in flight.
+    /// The limit of requests in flight is reached.
     Full,
 }
 
 impl AdmitError {
-    /// The error to answer with.
+    /// Returns the error to answer with.
     #[must_use]
     pub fn to_error(self) -> ErrorObject {
         match self {
@@ -70,10 +69,11 @@ impl fmt::Display for AdmitError {
 
 impl std::error::Error for AdmitError {}
 
-/// A listen that the server ends: send both messages, in this order (the client accepts any).
+/// The messages that end a subscription from the server's side, to be sent in this order (clients
+/// accept any order).
 #[derive(Debug)]
 pub struct EndedSubscription<T> {
-    /// What the listen was admitted with.
+    /// The value that the listen request was admitted with.
     pub value: T,
     /// `notifications/cancelled` for it (`basic/patterns/cancellation`).
     pub cancelled: Notification,
@@ -82,7 +82,7 @@ pub struct EndedSubscription<T> {
 }
 
 impl<T> InFlightRequests<T> {
-    /// Nothing in flight, and never more than `limit`.
+    /// Creates an empty set for at most `limit` requests.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -92,13 +92,13 @@ impl<T> InFlightRequests<T> {
         }
     }
 
-    /// Takes a request in. `listen` says that it is a `subscriptions/listen`.
+    /// Admits a request. `listen`: it is a `subscriptions/listen`.
     ///
     /// # Errors
-    /// When its id is taken or there are too many; `value` is dropped.
+    /// When its id is in use or the limit is reached; `value` is dropped.
     pub fn admit(&mut self, id: RequestId, listen: bool, value: T) -> Result<Ticket, AdmitError> {
         let full = self.is_full();
-        let Entry::Vacant(place) = self.requests.entry(id.clone()) else {
+        let Entry::Vacant(entry) = self.requests.entry(id.clone()) else {
             return Err(AdmitError::Duplicate);
         };
         if full {
@@ -106,7 +106,7 @@ impl<T> InFlightRequests<T> {
         }
         let serial = self.next_serial;
         self.next_serial += 1;
-        place.insert(InFlightRequest {
+        entry.insert(InFlightRequest {
             serial,
             listen,
             value,
@@ -114,7 +114,7 @@ impl<T> InFlightRequests<T> {
         Ok(Ticket { id, serial })
     }
 
-    /// Whether a notification for the request may still be written: it was neither answered nor
+    /// Whether a notification for the request may still be sent: it was neither answered nor
     /// cancelled.
     #[must_use]
     pub fn may_send(&self, ticket: &Ticket) -> bool {
@@ -123,7 +123,7 @@ impl<T> InFlightRequests<T> {
             .is_some_and(|request| request.serial == ticket.serial)
     }
 
-    /// The value of a request that is in flight.
+    /// Returns the value of a request in flight.
     pub fn get_mut(&mut self, ticket: &Ticket) -> Option<&mut T> {
         self.requests
             .get_mut(&ticket.id)
@@ -131,7 +131,7 @@ impl<T> InFlightRequests<T> {
             .map(|request| &mut request.value)
     }
 
-    /// The request is answered: `Some` exactly once, and only then may the response be written.
+    /// Removes an answered request. `Some` exactly once; only then may the response be sent.
     pub fn complete(&mut self, ticket: &Ticket) -> Option<T> {
         if !self.may_send(ticket) {
             return None;
@@ -141,14 +141,14 @@ impl<T> InFlightRequests<T> {
             .map(|request| request.value)
     }
 
-    /// The client cancelled: drop what is returned, nothing more is sent. Unknown and finished
-    /// requests are `None`, which is no error
+    /// Removes a request that the client cancelled. Drop the returned value and send nothing more.
+    /// `None` for unknown and finished requests, which is not an error
     /// (`basic/patterns/cancellation#behavior-requirements`).
     pub fn cancel(&mut self, id: &RequestId) -> Option<T> {
         self.requests.remove(id).map(|request| request.value)
     }
 
-    /// The server ends one listen. `None` if it is over, or no listen.
+    /// Ends one subscription. `None` if it has ended, or the request is not a listen.
     pub fn end_subscription(&mut self, ticket: &Ticket) -> Option<EndedSubscription<T>> {
         let listens = self
             .requests
@@ -159,10 +159,10 @@ impl<T> InFlightRequests<T> {
         } else {
             return None;
         };
-        Some(torn_down(&ticket.id, value))
+        Some(ended(&ticket.id, value))
     }
 
-    /// The server ends every listen, oldest first, for example to shut down. Other requests stay in
+    /// Ends every subscription, oldest first, for example to shut down. Other requests stay in
     /// flight.
     pub fn end_all_subscriptions(&mut self) -> Vec<EndedSubscription<T>> {
         let listens = self.requests.iter().filter(|(_, request)| request.listen);
@@ -179,20 +179,20 @@ impl<T> InFlightRequests<T> {
             .collect()
     }
 
-    /// The channel is gone: drop everything that is returned.
+    /// Removes all requests, because the channel is closed. Drop everything that is returned.
     pub fn drain(&mut self) -> impl Iterator<Item = (RequestId, T)> + '_ {
         self.requests
             .drain()
             .map(|(id, request)| (id, request.value))
     }
 
-    /// How many requests are in flight.
+    /// Returns the number of requests in flight.
     #[must_use]
     pub fn len(&self) -> usize {
         self.requests.len()
     }
 
-    /// Whether none is in flight.
+    /// Whether no request is in flight.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.requests.is_empty()
@@ -205,7 +205,7 @@ impl<T> InFlightRequests<T> {
     }
 }
 
-fn torn_down<T>(id: &RequestId, value: T) -> EndedSubscription<T> {
+fn ended<T>(id: &RequestId, value: T) -> EndedSubscription<T> {
     let params = json!({"requestId": id, "reason": "The server ends this subscription"});
     let cancelled = Notification::new("notifications/cancelled", RawJson::from(&params));
     EndedSubscription {
@@ -227,7 +227,7 @@ mod tests {
 
     // spec: cancellation-13, stdio-11, stdio-12
     #[test]
-    fn a_cancelled_request_is_dropped_and_never_heard_of_again() {
+    fn a_cancelled_request_is_dropped_and_sends_nothing_more() {
         let mut flying = InFlightRequests::new(9);
         let work = Rc::new(());
         let ticket = flying.admit(id(1), false, Rc::clone(&work)).unwrap();
@@ -293,7 +293,7 @@ mod tests {
 
     // spec: cancellation-02, cancellation-03, cancellation-12, subscriptions-09
     #[test]
-    fn only_listens_are_torn_down_with_both_messages() {
+    fn only_subscriptions_are_ended_with_both_messages() {
         let mut flying = InFlightRequests::new(9);
         let call = flying.admit(id(1), false, "call").unwrap();
         flying.admit(RequestId::from("b"), true, "second").unwrap();

@@ -1,4 +1,4 @@
-//! The client's end: which requests wait for their response.
+//! The client's end: the requests that wait for a response.
 
 use super::{Abandoned, NotificationTarget};
 use crate::CallerId;
@@ -6,11 +6,10 @@ use carryall_types::{ProgressToken, RequestId};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-/// The requests that wait for a response on one channel, each with a value: whatever takes its
+/// The requests that wait for a response on one channel, each with a value that receives its
 /// messages.
 ///
-/// Ids are counted up and never used twice, so that a late response cannot be taken for another
-/// one's.
+/// Ids are never reused, so that a late response cannot be taken for that of another request.
 #[derive(Debug)]
 pub struct PendingRequests<T> {
     /// In the order in which they were sent.
@@ -33,7 +32,7 @@ struct PendingRequest<T> {
     value: T,
 }
 
-/// What is known about a request when it is sent.
+/// A request that is about to be sent.
 #[derive(Clone, Debug, Default)]
 pub struct NewRequest {
     /// It is a `subscriptions/listen`.
@@ -42,7 +41,7 @@ pub struct NewRequest {
     pub logs: bool,
     /// The token under which it asked for progress.
     pub token: TokenChoice,
-    /// Who made it.
+    /// Its caller.
     pub caller: CallerId,
 }
 
@@ -52,18 +51,18 @@ pub enum TokenChoice {
     /// No progress is wanted.
     #[default]
     None,
-    /// The number that [`PendingRequests::start`] returns as id; unique without further ado.
+    /// The request id, which is unique.
     Id,
-    /// One the caller chose.
+    /// Chosen by the caller.
     Given(ProgressToken),
 }
 
 /// Why a request was not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartError {
-    /// As many requests as allowed are waiting.
+    /// The limit of waiting requests is reached.
     Full,
-    /// As many requests of this caller as allowed are waiting.
+    /// The limit of waiting requests of this caller is reached.
     CallerFull,
     /// Another active request has the progress token (`basic/patterns/progress#progress-flow`).
     TokenInUse,
@@ -81,23 +80,22 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// Where a notification goes.
+/// The receivers of a notification.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Delivery<'a, T> {
-    /// To this request.
+    /// This request.
     To(&'a mut T),
-    /// To each of these, all of the same caller, see [`PendingRequests::route`]; never empty.
+    /// Several requests of the same caller, see [`PendingRequests::route`]; never empty.
     ToAll(Vec<&'a mut T>),
-    /// To this listen, which the server has ended with it.
+    /// This listen request, whose subscription the server has ended with it.
     Ended(RequestId, T),
-    /// Nowhere.
+    /// None.
     Ignored,
 }
 
 impl<T> PendingRequests<T> {
-    /// Nothing waiting, and never more than `limit`, of one caller never more than
-    /// `limit_per_caller`. A caller in process shares the channel with nobody else, and may have
-    /// all of it.
+    /// Creates an empty set for at most `limit` requests, of one caller at most `limit_per_caller`.
+    /// A caller in process shares the channel with nobody, and is bound by `limit` alone.
     #[must_use]
     pub fn new(limit: usize, limit_per_caller: usize) -> Self {
         Self {
@@ -112,10 +110,10 @@ impl<T> PendingRequests<T> {
         }
     }
 
-    /// Takes in a request that is about to be sent and gives it its id.
+    /// Adds a request that is about to be sent and assigns its id.
     ///
     /// # Errors
-    /// When there are too many, or its progress token is taken; `value` is dropped.
+    /// When a limit is reached or its progress token is in use; `value` is dropped.
     pub fn start(&mut self, start: NewRequest, value: T) -> Result<RequestId, StartError> {
         if self.requests.len() >= self.limit {
             return Err(StartError::Full);
@@ -155,8 +153,8 @@ impl<T> PendingRequests<T> {
         Ok(RequestId::Number(id))
     }
 
-    /// A response came: the request that it answers, which is thereby over. `None` for responses to
-    /// nothing, which are counted and ignored, among them those that crossed a cancellation.
+    /// Removes the request that a response answers. `None` for a response to no waiting request, for
+    /// example one that crossed a cancellation; these are counted.
     pub fn response(&mut self, id: &RequestId) -> Option<T> {
         let request = self.remove(id);
         if request.is_none() {
@@ -171,7 +169,7 @@ impl<T> PendingRequests<T> {
         request.map(|request| request.value)
     }
 
-    /// The caller gave up: `Some` if the request was still waiting, and only then is
+    /// Removes a request that the caller gave up. `Some` if it was waiting; only then is
     /// `notifications/cancelled` sent.
     pub fn cancel(&mut self, id: &RequestId) -> Option<T> {
         let request = self.remove(id)?;
@@ -182,15 +180,15 @@ impl<T> PendingRequests<T> {
         Some(request.value)
     }
 
-    /// A notification came.
+    /// Returns the receivers of a notification.
     ///
-    /// Progress goes to the request with the token, and what carries a subscription id to that
-    /// listen. A log message names no request. Where all requests that the server may be working on
-    /// are certainly of one caller, it goes to each of them that asked for logs, because each might
-    /// be the one and none must miss it; otherwise it might be about somebody else's request and
-    /// goes nowhere. Requests that were cancelled and not answered count, since the server may
-    /// still be working on them; listens count if they asked for logs. `notifications/cancelled`
-    /// ends a listen and means nothing for other requests.
+    /// Progress goes to the request with the token, and a notification with a subscription id to
+    /// that listen request. A log message names no request: it goes to every request that asked for
+    /// log messages, but only if all requests that the server may be working on were provably made
+    /// by one caller. Otherwise it may belong to another caller's request and is ignored. Requests
+    /// that were cancelled and not answered count, because the server may still be working on them;
+    /// listen requests count if they asked for log messages. `notifications/cancelled` ends a
+    /// subscription and is ignored for other requests.
     pub fn route(&mut self, target: &NotificationTarget) -> Delivery<'_, T> {
         let id = match target {
             NotificationTarget::Progress(token) => self.tokens.get(token).copied(),
@@ -213,8 +211,8 @@ impl<T> PendingRequests<T> {
         }
     }
 
-    /// The channel is gone: everything that still waited, in the order in which it was sent, and
-    /// whether it is a listen (which has to be sent again on the next channel).
+    /// Removes all requests, because the channel is closed: in the order in which they were sent,
+    /// with whether each is a listen request (which is sent again on the next channel).
     pub fn drain(&mut self) -> impl Iterator<Item = (RequestId, bool, T)> + use<T> {
         self.tokens.clear();
         self.abandoned.clear();
@@ -223,25 +221,25 @@ impl<T> PendingRequests<T> {
             .map(|(id, request)| (id.into(), request.listen, request.value))
     }
 
-    /// How many requests wait.
+    /// Returns the number of waiting requests.
     #[must_use]
     pub fn len(&self) -> usize {
         self.requests.len()
     }
 
-    /// Whether none waits.
+    /// Whether no request waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.requests.is_empty()
     }
 
-    /// How many responses came for requests that were over.
+    /// Returns the number of responses to requests that had ended.
     #[must_use]
     pub fn late(&self) -> u64 {
         self.late
     }
 
-    /// How many messages came for nothing that was ever known here.
+    /// Returns the number of messages for requests that never existed.
     #[must_use]
     pub fn unknown(&self) -> u64 {
         self.unknown
@@ -253,13 +251,12 @@ impl<T> PendingRequests<T> {
         {
             return Delivery::Ended(id.clone(), request.value);
         }
-        // Often the listen that its result has ended a moment ago.
+        // Often a subscription that its result ended just before.
         self.late += 1;
         Delivery::Ignored
     }
 
-    /// One that has not reached its share cannot be found without counting only where there are as
-    /// many as that.
+    /// Whether the caller has reached its limit. Counts only if there are enough requests at all.
     fn has_used_its_share(&self, caller: &CallerId) -> bool {
         !caller.is_in_process()
             && self.requests.len() >= self.limit_per_caller
@@ -271,7 +268,7 @@ impl<T> PendingRequests<T> {
                 >= self.limit_per_caller
     }
 
-    /// Whether all that could be logged is certainly of one caller.
+    /// Whether every request that could be logged was provably made by one caller.
     fn are_of_one_caller(&self) -> bool {
         let mut working = self
             .requests
@@ -314,7 +311,7 @@ impl<T> PendingRequests<T> {
     }
 }
 
-/// Our ids are numbers; a string that looks like one is somebody's mistake.
+/// Our ids are numbers; a string that looks like one is a mistake of the server.
 fn number(id: &RequestId) -> Option<i64> {
     match id {
         RequestId::Number(number) => Some(*number),

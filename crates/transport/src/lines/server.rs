@@ -491,7 +491,7 @@ impl Lines {
     }
 
     fn notification(&mut self, notification: &Notification) {
-        match NotificationTarget::of(&notification) {
+        match NotificationTarget::of(notification) {
             NotificationTarget::Cancelled { id, reason } => {
                 let Some(stop) = self.in_flight.cancel(&id) else {
                     return;

@@ -79,7 +79,7 @@ async fn answer(call: Call, seen: Arc<Seen>) -> Result<Reply, CallError> {
     let token = token
         .and_then(|meta| meta.get("progressToken").map(ToString::to_string))
         .unwrap_or("0".into());
-    match &*name {
+    match name {
         "params" => Ok(Response::result(id, call.params().raw().clone()).into()),
         "who" => {
             let subject = call

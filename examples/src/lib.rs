@@ -1,14 +1,20 @@
-//! What the examples have in common: several replicas of a server, and a client whose requests go
-//! round among them.
+//! What the examples share: several replicas of a server behind a balancer.
 
 use carryall::proto::SharedService;
 use carryall::{Keyring, Result, Server};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A service that sends each request to the next replica, as a balancer without affinity does.
+/// Returns a service that sends each request to the next replica, as a balancer without affinity
+/// does. The background work of the replicas is done until the program ends.
+///
+/// # Panics
+/// Outside of a tokio runtime.
 #[must_use]
 pub fn round_robin(replicas: Vec<Server>) -> SharedService {
+    for replica in &replicas {
+        tokio::spawn(replica.maintain());
+    }
     let replicas: Arc<[SharedService]> = replicas.into_iter().map(Server::into_shared).collect();
     let next = Arc::new(AtomicUsize::new(0));
     SharedService::from_fn(move |call| {

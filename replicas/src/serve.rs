@@ -2,7 +2,7 @@
 
 use crate::operation_log::OperationLog;
 use carryall::server::{
-    Handle, HandleError, HandleState, Resource, ServerBuilder, TaskSupport, Tasks, Tool,
+    Handle, HandleError, HandleState, Resource, ServerBuilder, TaskOptions, TaskSupport, Tool,
     keyring_from_file,
 };
 use carryall::{Ctx, ElicitOutcome, Form, HandlerError, Result, Server, serve};
@@ -10,7 +10,7 @@ use carryall_store_postgres::Postgres;
 use carryall_store_redis::Redis;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -19,14 +19,12 @@ pub(crate) const COUNTER: &str = "replicas://counter";
 const LEASE: Duration = Duration::from_secs(3);
 
 pub(crate) async fn run(listen: &str, store: &str, keyring: &str, ledger: &str) -> Result<()> {
-    let itself: Arc<OnceLock<Server>> = Arc::default();
     let builder = Server::new("replicas", env!("CARGO_PKG_VERSION"))
         .keyring(keyring_from_file(keyring)?)
         .replicated()
-        .state(OperationLog::open(ledger)?)
-        .shared_state(Arc::clone(&itself))
+        .state(Arc::new(OperationLog::open(ledger)?))
         .tasks(
-            Tasks::new()
+            TaskOptions::new()
                 .lease(LEASE)
                 .poll_interval(Duration::from_millis(200))
                 .max_attempts(100),
@@ -37,9 +35,6 @@ pub(crate) async fn run(listen: &str, store: &str, keyring: &str, ledger: &str) 
         other => return Err(format!("{other:?} is no store that this program knows").into()),
     };
     let server = tools(builder).build()?;
-    itself
-        .set(server.clone())
-        .map_err(|_| "the server was built twice")?;
     serve(listen.to_owned(), server).await
 }
 
@@ -59,7 +54,7 @@ fn tools(builder: ServerBuilder) -> ServerBuilder {
         .resource(Resource::new(
             COUNTER,
             "counter",
-            async |_: Ctx, _| "see the tool look",
+            async || "see the tool look",
         ))
 }
 
@@ -199,19 +194,14 @@ async fn work(ctx: Ctx, args: Work) -> Result<String, HandlerError> {
 
 /// Changes a part of the resource, and says so to all listeners.
 async fn bump(ctx: Ctx, args: Id) -> Result<String, HandlerError> {
-    let itself: Arc<OnceLock<Server>> =
-        ctx.state().ok_or_else(|| HandlerError::new("no server"))?;
-    let server = itself
-        .get()
-        .ok_or_else(|| HandlerError::new("still being built"))?;
     note(&ctx, "bumped", &args.id)?;
     // Below the resource that everybody listens to, so that each change can be told from the
     // others.
-    server.resource_updated(&format!("{COUNTER}/{}", args.id));
+    ctx.resource_updated(&format!("{COUNTER}/{}", args.id));
     Ok(args.id)
 }
 
 fn note(ctx: &Ctx, what: &str, id: &str) -> Result<(), HandlerError> {
-    let ledger: Arc<OperationLog> = ctx.state().ok_or_else(|| HandlerError::new("no ledger"))?;
+    let ledger: &Arc<OperationLog> = ctx.state().ok_or("no ledger")?;
     Ok(ledger.note(what, id)?)
 }

@@ -37,11 +37,11 @@ struct DummyArgs {
 pub fn server() -> ServerBuilder {
     let mut server = Server::new("bench-carryall", "1.0.0")
         .tool(
-            Tool::new("echo", async |_, args: EchoArgs| args.text)
+            Tool::new("echo", async |args: EchoArgs| args.text)
                 .description("Return the given text"),
         )
         .tool(
-            Tool::new("add", async |_, args: AddArgs| {
+            Tool::new("add", async |args: AddArgs| {
                 Json(Sum {
                     sum: args.a.wrapping_add(args.b),
                 })
@@ -51,7 +51,7 @@ pub fn server() -> ServerBuilder {
     for number in 0..50 {
         let dummy = Tool::new(
             format!("dummy_{number:02}"),
-            move |_, _: DummyArgs| async move { format!("dummy {number:02}") },
+            move |_: DummyArgs| async move { format!("dummy {number:02}") },
         )
         .description(format!(
             "Dummy tool number {number:02} that only pads the tool list"

@@ -8,7 +8,7 @@
 
 use carryall::client::Change;
 use carryall::proto::seal::NONCE_BYTES;
-use carryall::server::{Resource, TaskSupport, Tasks, Tool};
+use carryall::server::{Resource, TaskSupport, TaskOptions, Tool};
 use carryall::store::{Memory, Store};
 use carryall::types::{ElicitRequestFormParams, ElicitResult, JsonObject, SubscriptionFilter};
 use carryall::{Client, Ctx, ElicitOutcome, Form, Keyring, Result, Server, HandlerError};
@@ -124,7 +124,7 @@ fn restaurant() -> Result<Server> {
     };
     Ok(Server::new("bench", "1")
         .keyring(keyring()?)
-        .tool(Tool::without_arguments("whoami", async |_| "bench"))
+        .tool(Tool::new("whoami", async || "bench"))
         .tool(Tool::new("book_table", book))
         .build()?)
 }
@@ -184,8 +184,8 @@ async fn rounds() -> Result<()> {
     };
     let server = Server::new("bench", "1")
         .keyring(keyring()?)
-        .tool(Tool::without_arguments("plain", async |_| "yes"))
-        .tool(Tool::without_arguments("asks", asks))
+        .tool(Tool::new("plain", async || "yes"))
+        .tool(Tool::new("asks", asks))
         .build()?;
     let user = async |_: ElicitRequestFormParams| {
         ElicitResult::accept(JsonObject::from_iter([("sure".into(), true.into())]))
@@ -221,7 +221,7 @@ fn resident() -> Result<usize> {
 
 async fn listens() -> Result<()> {
     let server = Server::new("bench", "1")
-        .resource(Resource::new("b:/x", "x", async |_: Ctx, _| "x"))
+        .resource(Resource::new("b:/x", "x", async || "x"))
         .build()?;
     let client = Client::builder().service(server.clone()).build()?;
     let before = resident()?;
@@ -254,8 +254,8 @@ async fn tasks(kind: &str, store: Arc<dyn Store>) -> Result<()> {
     let server = Server::new("bench", "1")
         .keyring(keyring()?)
         .shared_store(store)
-        .tasks(Tasks::new().poll_interval(Duration::from_millis(20)))
-        .tool(Tool::without_arguments("work", async |_| "done").as_task(TaskSupport::Always))
+        .tasks(TaskOptions::new().poll_interval(Duration::from_millis(20)))
+        .tool(Tool::new("work", async || "done").as_task(TaskSupport::Always))
         .build()?;
     let client = Client::builder().service(server).tasks().build()?;
     let begun = Instant::now();

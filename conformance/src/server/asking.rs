@@ -16,21 +16,21 @@ use tokio::time::sleep;
 pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
     builder
         .tool(
-            Tool::without_arguments("test_tool_with_logging", works_and_logs)
+            Tool::new("test_tool_with_logging", works_and_logs)
                 .description("Logs three times at info"),
         )
         .tool(test_sampling)
         .tool(test_elicitation)
         .tool(
-            Tool::without_arguments("test_elicitation_sep1034_defaults", asks_with_defaults)
+            Tool::new("test_elicitation_sep1034_defaults", asks_with_defaults)
                 .description("Asks with a default in every field"),
         )
         .tool(
-            Tool::without_arguments("test_elicitation_sep1330_enums", asks_to_choose)
+            Tool::new("test_elicitation_sep1330_enums", asks_to_choose)
                 .description("Asks for a choice in every way there is"),
         )
         .tool(
-            Tool::without_arguments("test_reconnection", reconnects)
+            Tool::new("test_reconnection", reconnects)
                 .description("Closes its stream and answers on the next one"),
         )
 }

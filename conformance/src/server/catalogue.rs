@@ -1,7 +1,7 @@
 //! Tools that change what the server offers, so that its listeners hear of it.
 
 use carryall::server::{Prompt, ServerBuilder, Tool};
-use carryall::{Ctx, HandlerError, Server};
+use carryall::{HandlerError, Server, State};
 use std::sync::{Arc, OnceLock};
 
 const TOOL: &str = "test_tool_that_comes_and_goes";
@@ -10,23 +10,24 @@ const PROMPT: &str = "test_prompt_that_comes_and_goes";
 pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
     builder
         .tool(
-            Tool::without_arguments("test_trigger_tool_change", change_tools)
+            Tool::new("test_trigger_tool_change", change_tools)
                 .description("Adds or removes a tool"),
         )
         .tool(
-            Tool::without_arguments("test_trigger_prompt_change", change_prompts)
+            Tool::new("test_trigger_prompt_change", change_prompts)
                 .description("Adds or removes a prompt"),
         )
 }
 
-async fn change_tools(ctx: Ctx) -> Result<&'static str, HandlerError> {
-    let removed = server(&ctx)?.change(|catalogue| {
+/// The server that the tools belong to, as soon as it is built.
+type Itself = State<Arc<OnceLock<Server>>>;
+
+async fn change_tools(itself: Itself) -> Result<&'static str, HandlerError> {
+    let removed = server(&itself)?.change(|catalogue| {
         let removed = catalogue.remove_tool(TOOL);
         if !removed {
-            catalogue.tool(
-                Tool::without_arguments(TOOL, async |_| "Still here")
-                    .description("Is there now and then"),
-            );
+            catalogue
+                .tool(Tool::new(TOOL, async || "Still here").description("Is there now and then"));
         }
         removed
     })?;
@@ -37,12 +38,12 @@ async fn change_tools(ctx: Ctx) -> Result<&'static str, HandlerError> {
     })
 }
 
-async fn change_prompts(ctx: Ctx) -> Result<&'static str, HandlerError> {
-    let removed = server(&ctx)?.change(|catalogue| {
+async fn change_prompts(itself: Itself) -> Result<&'static str, HandlerError> {
+    let removed = server(&itself)?.change(|catalogue| {
         let removed = catalogue.remove_prompt(PROMPT);
         if !removed {
             catalogue.prompt(
-                Prompt::new(PROMPT, async |_, _| "Still here").description("Is there now and then"),
+                Prompt::new(PROMPT, async || "Still here").description("Is there now and then"),
             );
         }
         removed
@@ -54,9 +55,8 @@ async fn change_prompts(ctx: Ctx) -> Result<&'static str, HandlerError> {
     })
 }
 
-fn server(ctx: &Ctx) -> Result<Server, HandlerError> {
-    let itself: Option<Arc<OnceLock<Server>>> = ctx.state();
+fn server(itself: &Itself) -> Result<&Server, HandlerError> {
     itself
-        .and_then(|itself| itself.get().cloned())
+        .get()
         .ok_or_else(|| HandlerError::new("the server is still being built"))
 }

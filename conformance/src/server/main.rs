@@ -47,7 +47,7 @@ fn server() -> Result<Server> {
         .description("All fixtures of the official conformance suite")
         .with_logging()
         .list_ttl(Duration::from_secs(1))
-        .shared_state(Arc::clone(&itself));
+        .state(Arc::clone(&itself));
     let builder = tools::add(builder);
     let builder = catalogue::add(builder);
     let builder = schemas::add(builder);

@@ -3,7 +3,9 @@
 
 use crate::media;
 use carryall::Ctx;
-use carryall::server::{Failure, Prompt, PromptArguments, ServerBuilder, matching};
+use carryall::server::{
+    CompletionQuery, HandlerError, Prompt, PromptArguments, ServerBuilder, matching,
+};
 use carryall::types::{ContentBlock, PromptMessage, ResourceContents};
 
 pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
@@ -15,9 +17,13 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
                 .argument("arg1", "First test argument", true)
                 .argument("arg2", "Second test argument", true),
         )
-        .complete_prompt("test_prompt_with_arguments", "arg1", async |_, typed| {
-            matching(["paris", "park", "party", "test value"], &typed.value)
-        })
+        .complete_prompt(
+            "test_prompt_with_arguments",
+            "arg1",
+            async |typed: CompletionQuery| {
+                matching(["paris", "park", "party", "test value"], &typed.value)
+            },
+        )
         .prompt(
             Prompt::new("test_prompt_with_embedded_resource", with_resource)
                 .description("A prompt that brings a resource along")
@@ -33,14 +39,17 @@ async fn simple(_: Ctx, _: PromptArguments) -> &'static str {
     "This is a simple prompt for testing."
 }
 
-async fn with_arguments(_: Ctx, arguments: PromptArguments) -> Result<String, Failure> {
+async fn with_arguments(_: Ctx, arguments: PromptArguments) -> Result<String, HandlerError> {
     let (first, second): (String, String) = (arguments.get("arg1")?, arguments.get("arg2")?);
     Ok(format!(
         "Prompt with arguments: arg1='{first}', arg2='{second}'"
     ))
 }
 
-async fn with_resource(_: Ctx, arguments: PromptArguments) -> Result<Vec<PromptMessage>, Failure> {
+async fn with_resource(
+    _: Ctx,
+    arguments: PromptArguments,
+) -> Result<Vec<PromptMessage>, HandlerError> {
     let uri: String = arguments.get("resourceUri")?;
     let resource = ResourceContents::text(uri, "Embedded resource content for testing.")
         .with_mime_type("text/plain");

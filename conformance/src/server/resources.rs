@@ -2,7 +2,7 @@
 
 use crate::media;
 use carryall::Ctx;
-use carryall::server::{Failure, Resource, ServerBuilder, UriVariables};
+use carryall::server::{CompletionQuery, HandlerError, Resource, ServerBuilder, UriVariables};
 use serde_json::json;
 
 const TEMPLATE: &str = "test://template/{id}/data";
@@ -29,7 +29,7 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
                 .description("The data of an id")
                 .mime("application/json"),
         )
-        .complete_template(TEMPLATE, "id", async |_, typed| {
+        .complete_template(TEMPLATE, "id", async |typed: CompletionQuery| {
             carryall::server::matching(["123", "124", "200"], &typed.value)
         })
 }
@@ -46,7 +46,7 @@ async fn binary(_: Ctx, _: UriVariables) -> Vec<u8> {
     media::PNG.to_vec()
 }
 
-async fn by_id(_: Ctx, variables: UriVariables) -> Result<String, Failure> {
+async fn by_id(_: Ctx, variables: UriVariables) -> Result<String, HandlerError> {
     let id: String = variables.get("id")?;
     Ok(json!({"id": id, "templateTest": true, "data": format!("Data for ID: {id}")}).to_string())
 }

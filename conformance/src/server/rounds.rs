@@ -4,7 +4,7 @@
 // Sampling and roots are deprecated and still have to work (SEP-2577).
 #![allow(deprecated)]
 
-use carryall::server::{Failure, Prompt, PromptArguments, ServerBuilder, Tool};
+use carryall::server::{Prompt, PromptArguments, ServerBuilder, Tool};
 use carryall::types::{
     CreateMessageRequestParams, ElicitRequestFormParams, ListRootsRequestParams, RequestedSchema,
     Role, Root, SamplingMessage,
@@ -14,27 +14,27 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
-    let tool = Tool::without_arguments("test_input_required_result_elicitation", elicitation);
+    let tool = Tool::new("test_input_required_result_elicitation", elicitation);
     let builder = builder.tool(tool.description("Asks for a name and greets"));
-    let tool = Tool::without_arguments("test_input_required_result_sampling", sampling);
+    let tool = Tool::new("test_input_required_result_sampling", sampling);
     let builder = builder.tool(tool.description("Asks the client's model"));
-    let tool = Tool::without_arguments("test_input_required_result_list_roots", list_roots);
+    let tool = Tool::new("test_input_required_result_list_roots", list_roots);
     let builder = builder.tool(tool.description("Asks for the client's roots"));
-    let tool = Tool::without_arguments("test_input_required_result_request_state", confirmed);
+    let tool = Tool::new("test_input_required_result_request_state", confirmed);
     let builder = builder.tool(tool.description("Asks for confirmation and wants its state back"));
-    let tool = Tool::without_arguments("test_input_required_result_tampered_state", confirmed);
+    let tool = Tool::new("test_input_required_result_tampered_state", confirmed);
     let builder = builder
         .tool(tool.description("Asks for confirmation and refuses a state that is not its own"));
-    let tool = Tool::without_arguments(
+    let tool = Tool::new(
         "test_input_required_result_multiple_inputs",
         multiple_inputs,
     );
     let builder = builder.tool(tool.description("Asks three questions at once"));
-    let tool = Tool::without_arguments("test_input_required_result_multi_round", multi_round);
+    let tool = Tool::new("test_input_required_result_multi_round", multi_round);
     let builder = builder.tool(tool.description("Asks two questions, one after the other"));
-    let tool = Tool::without_arguments("test_input_required_result_capabilities", capabilities);
+    let tool = Tool::new("test_input_required_result_capabilities", capabilities);
     let builder = builder.tool(tool.description("Asks what the client is able to answer"));
-    let tool = Tool::without_arguments("test_streaming_elicitation", streaming_elicitation);
+    let tool = Tool::new("test_streaming_elicitation", streaming_elicitation);
     let builder = builder.tool(tool.description("Reports progress, then asks"));
     let asking = Prompt::new("test_input_required_result_prompt", asking_prompt);
     builder.prompt(asking.description("A prompt that asks for its context"))
@@ -142,15 +142,15 @@ async fn capabilities(ctx: Ctx) -> Result<String, HandlerError> {
 }
 
 async fn streaming_elicitation(ctx: Ctx) -> Result<String, HandlerError> {
-    ctx.progress(1.0, Some(2.0), Some("Asking")).await;
+    ctx.progress(1.0).of(2.0).message("Asking").await;
     elicitation(ctx).await
 }
 
-async fn asking_prompt(ctx: Ctx, _: PromptArguments) -> Result<String, Failure> {
+async fn asking_prompt(ctx: Ctx, _: PromptArguments) -> Result<String, HandlerError> {
     let form = Form::<Context>::new("What context should the prompt use?");
     match ctx.ask_as("user_context", form).await?.accepted() {
         Some(Context { context }) => Ok(format!("Use this context: {context}")),
-        None => Err(Failure::invalid_params(
+        None => Err(HandlerError::invalid_params(
             "The prompt cannot do without a context",
         )),
     }

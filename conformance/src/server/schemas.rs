@@ -1,7 +1,6 @@
 //! A tool whose schema uses more of JSON Schema 2020-12 than types and properties. All of it has to
 //! reach the client.
 
-use carryall::Ctx;
 use carryall::server::{ServerBuilder, Tool};
 use carryall::types::JsonObject;
 use serde_json::json;
@@ -10,7 +9,7 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
     let tool = Tool::dynamic(
         "json_schema_2020_12_tool",
         schema(),
-        async |_: Ctx, contact: JsonObject| format!("Contact with {} members", contact.len()),
+        async |contact: JsonObject| format!("Contact with {} members", contact.len()),
     );
     builder.tool(tool.description("Tool with JSON Schema 2020-12 features"))
 }

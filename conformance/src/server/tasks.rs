@@ -1,7 +1,7 @@
 //! Tools that run as tasks (Tasks extension).
 
 use crate::rounds::given;
-use carryall::server::{ServerBuilder, TaskSupport, Tasks, Tool};
+use carryall::server::{ServerBuilder, TaskOptions, TaskSupport, Tool};
 use carryall::types::{ElicitRequestFormParams, ErrorObject, RequestedSchema, code};
 use carryall::{Ctx, HandlerError, tool};
 use std::time::Duration;
@@ -9,12 +9,9 @@ use tokio::time::sleep;
 
 pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
     builder
-        .tasks(Tasks::default().poll_interval(Duration::from_millis(200)))
+        .tasks(TaskOptions::default().poll_interval(Duration::from_millis(200)))
         // The suite calls whichever tool is listed first, without arguments.
-        .tool(
-            Tool::without_arguments("a_plain_tool", async |_| "Plainly")
-                .description("Answers at once"),
-        )
+        .tool(Tool::new("a_plain_tool", async || "Plainly").description("Answers at once"))
         .tool(greet)
         .tool(
             slow_compute()
@@ -22,23 +19,23 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
                 .resumable(),
         )
         .tool(
-            Tool::without_arguments("failing_job", fails)
+            Tool::new("failing_job", fails)
                 .description("Fails after a moment, always as a task")
                 .as_task(TaskSupport::Always),
         )
         .tool(
-            Tool::without_arguments("protocol_error_job", breaks)
+            Tool::new("protocol_error_job", breaks)
                 .description("Ends with a protocol error")
                 .as_task(TaskSupport::WhenPossible),
         )
         .tool(confirm_delete().as_task(TaskSupport::Always).resumable())
         .tool(
-            Tool::without_arguments("multi_input", asks_two_things)
+            Tool::new("multi_input", asks_two_things)
                 .description("Asks two things at once")
                 .as_task(TaskSupport::Always),
         )
         .tool(
-            Tool::without_arguments("test_tool_with_task", asks_then_works)
+            Tool::new("test_tool_with_task", asks_then_works)
                 .description("Asks in a round, then goes on as a task")
                 .as_task(TaskSupport::OnDemand),
         )

@@ -2,7 +2,7 @@
 //! parameter and a capability that has to be declared.
 
 use crate::media;
-use carryall::server::{Failure, ServerBuilder, Tool, ToolOutput};
+use carryall::server::{ServerBuilder, Tool, ToolOutput};
 use carryall::types::{
     ClientCapabilities, ContentBlock, JsonObject, LoggingLevel, ResourceContents,
     SamplingCapability,
@@ -15,30 +15,22 @@ use tokio::time::sleep;
 pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
     builder
         .tool(by_region())
-        .tool(Tool::without_arguments("test_simple_text", simple_text).description("Returns text"))
-        .tool(Tool::without_arguments("test_image_content", image).description("Returns an image"))
+        .tool(Tool::new("test_simple_text", simple_text).description("Returns text"))
+        .tool(Tool::new("test_image_content", image).description("Returns an image"))
+        .tool(Tool::new("test_audio_content", audio).description("Returns a recording"))
+        .tool(Tool::new("test_embedded_resource", embedded).description("Returns a resource"))
         .tool(
-            Tool::without_arguments("test_audio_content", audio).description("Returns a recording"),
-        )
-        .tool(
-            Tool::without_arguments("test_embedded_resource", embedded)
-                .description("Returns a resource"),
-        )
-        .tool(
-            Tool::without_arguments("test_multiple_content_types", mixed)
+            Tool::new("test_multiple_content_types", mixed)
                 .description("Returns three kinds of content"),
         )
-        .tool(Tool::without_arguments("test_error_handling", fails).description("Always fails"))
+        .tool(Tool::new("test_error_handling", fails).description("Always fails"))
         .tool(
-            Tool::without_arguments("test_tool_with_progress", progresses)
+            Tool::new("test_tool_with_progress", progresses)
                 .description("Reports progress three times"),
         )
+        .tool(Tool::new("test_logging_tool", logs).description("Logs, for those who ask for it"))
         .tool(
-            Tool::without_arguments("test_logging_tool", logs)
-                .description("Logs, for those who ask for it"),
-        )
-        .tool(
-            Tool::without_arguments("test_missing_capability", samples)
+            Tool::new("test_missing_capability", samples)
                 .description("Needs a client that samples"),
         )
 }
@@ -55,7 +47,7 @@ fn by_region() -> Tool {
     Tool::dynamic(
         "execute_by_region",
         schema,
-        async |_: Ctx, arguments: JsonObject| match arguments
+        async |arguments: JsonObject| match arguments
             .get("region")
             .and_then(|region| region.as_str())
         {
@@ -105,7 +97,7 @@ async fn fails(_: Ctx) -> Result<(), HandlerError> {
 
 async fn progresses(ctx: Ctx) -> &'static str {
     for done in [0.0, 50.0, 100.0] {
-        ctx.progress(done, Some(100.0), None).await;
+        ctx.progress(done).of(100.0).await;
         sleep(Duration::from_millis(50)).await;
     }
     "All of it is done"
@@ -124,7 +116,7 @@ async fn logs(ctx: Ctx) -> &'static str {
 }
 
 #[allow(deprecated)]
-async fn samples(ctx: Ctx) -> Result<&'static str, Failure> {
+async fn samples(ctx: Ctx) -> Result<&'static str, HandlerError> {
     ctx.require(&ClientCapabilities::new().with_sampling(SamplingCapability::new()))?;
     Ok("This client samples")
 }

@@ -49,7 +49,7 @@ async fn big() -> String {
 async fn chatter(ctx: Ctx) -> String {
     let _counted = Counted::new();
     for n in 0_u32.. {
-        ctx.progress(f64::from(n), None, Some("still here")).await;
+        ctx.progress(n).message("still here").await;
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     String::new()

@@ -7,13 +7,15 @@ use carryall_server::Server;
 use carryall_transport::http::{Endpoint, HttpServer};
 use carryall_transport::stdio::StdioServer;
 use tokio::net::ToSocketAddrs;
+use tokio::task::JoinSet;
 
 /// Serves a server over Streamable HTTP on `address`, with the endpoint at `/mcp`, until the process
 /// receives Ctrl-C or SIGTERM. Then subscriptions are closed, and calls in flight have
 /// [`HttpServer::grace`] to finish.
 ///
 /// With the feature `legacy`, clients of every revision are served. On a loopback address only
-/// requests from this machine are accepted; see [`HttpServer`] for everything that can be set.
+/// requests from this machine are accepted; see [`HttpServer`] for everything that can be set. The
+/// server's background work ([`Server::maintain`]) is done as long as it is served.
 ///
 /// # Errors
 /// When the server is not valid or the address cannot be bound.
@@ -22,10 +24,10 @@ where
     S: TryInto<Server>,
     S::Error: Into<BoxError>,
 {
-    let endpoint = endpoint(server)?;
-    HttpServer::bind(address)
-        .await?
-        .run_endpoint(endpoint, shutdown_signal())
+    let server = server.try_into().map_err(Into::into)?;
+    let http = HttpServer::bind(address).await?;
+    let _maintenance = spawn_maintenance(&server);
+    http.run_endpoint(endpoint(server)?, shutdown_signal())
         .await?;
     Ok(())
 }
@@ -38,6 +40,9 @@ where
 /// through its [store](carryall_server::ServerBuilder::store). When the endpoint
 /// [closes](Endpoint::close), subscriptions end.
 ///
+/// The endpoint does not do the server's background work, which a server with replicas or with
+/// tasks needs: build the server first, and spawn [`Server::maintain`].
+///
 /// ```no_run
 /// use carryall::{Server, tool};
 ///
@@ -48,12 +53,14 @@ where
 /// }
 ///
 /// # async fn run() -> carryall::Result<()> {
-/// let server = Server::new("calculator", "1.0.0").tool(add);
+/// let server = Server::new("calculator", "1.0.0").tool(add).build()?;
+/// let maintenance = tokio::spawn(server.maintain());
 /// let endpoint = carryall::endpoint(server)?.allow_host("mcp.example.com");
 /// let shutdown = endpoint.close_on(async { drop(tokio::signal::ctrl_c().await) });
 /// let app = axum::Router::new().route_service("/mcp", endpoint);
 /// let listener = tokio::net::TcpListener::bind("0.0.0.0:8080").await?;
 /// axum::serve(listener, app).with_graceful_shutdown(shutdown).await?;
+/// maintenance.abort();
 /// # Ok(()) }
 /// ```
 ///
@@ -109,7 +116,8 @@ fn with_legacy_options(server: &Server, options: crate::LegacyOptions) -> Endpoi
 
 /// Serves one client on this process's standard input and output until the input ends.
 ///
-/// With the feature `legacy`, the client may be of any revision.
+/// With the feature `legacy`, the client may be of any revision. The server's background work
+/// ([`Server::maintain`]) is done as long as it is served.
 ///
 /// # Errors
 /// When the server is not valid, the streams are in use already, or one of them fails.
@@ -120,6 +128,7 @@ where
 {
     let server = server.try_into().map_err(Into::into)?;
     let stdio = StdioServer::take()?;
+    let _maintenance = spawn_maintenance(&server);
     #[cfg(feature = "legacy")]
     let stdio = stdio.fallback(dual_era::legacy_channels(
         server.clone(),
@@ -127,6 +136,13 @@ where
     ));
     stdio.run(server.into_shared()).await?;
     Ok(())
+}
+
+/// Does the server's background work until the set is dropped.
+fn spawn_maintenance(server: &Server) -> JoinSet<()> {
+    let mut maintenance = JoinSet::new();
+    maintenance.spawn(server.maintain());
+    maintenance
 }
 
 /// Waits for Ctrl-C or SIGTERM.

@@ -110,11 +110,14 @@ impl Replica {
 
     async fn start_as(name: &str, store: &Shared) -> Self {
         let server = Server::new(name, "1")
-            .tool(Tool::without_arguments("greet", greet))
-            .resource(Resource::new("x:a", "a", async |_, _| "text"))
+            .tool(Tool::new("greet", greet))
+            .resource(Resource::new("x:a", "a", async || "text"))
             .keyring(Keyring::new(SealingKey::new(1, [7; 32])))
             .store(store.clone())
-            .replicated();
+            .replicated()
+            .build()
+            .unwrap();
+        tokio::spawn(server.maintain());
         let endpoint =
             carryall::endpoint_with(server, |legacy| legacy.http_sse_2024(true)).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -284,8 +287,8 @@ async fn an_open_listener_does_not_hold_up_a_graceful_shutdown() {
 #[tokio::test]
 async fn a_server_that_is_not_valid_has_no_endpoint() {
     let builder = Server::new("twice", "1")
-        .tool(Tool::without_arguments("same", async |_| "a"))
-        .tool(Tool::without_arguments("same", async |_| "b"));
+        .tool(Tool::new("same", async || "a"))
+        .tool(Tool::new("same", async || "b"));
     assert!(carryall::endpoint(builder).is_err());
     assert!(carryall::endpoint(Server::new("replicated without keys", "1").replicated()).is_err());
 }

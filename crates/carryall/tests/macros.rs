@@ -1,6 +1,7 @@
 //! What the macros make of functions, seen from a client.
 
-use carryall::server::{Failure, FromCtx, HandlerError, Prompt};
+use carryall::proto::Principal;
+use carryall::server::{FromCtx, HandlerError, Prompt, ServerHandle};
 use carryall::types::Icon;
 use carryall::{Ctx, Json, Server, State, prompt, resource, tool};
 use carryall_testkit::{answer, call, call_as};
@@ -9,6 +10,7 @@ use std::num::NonZeroU8;
 use std::str::FromStr;
 use std::time::Duration;
 
+#[derive(Clone)]
 struct Accounts {
     currency: &'static str,
 }
@@ -78,10 +80,10 @@ fn ping() {}
 struct Caller(String);
 
 impl FromCtx for Caller {
-    fn from_ctx(ctx: &Ctx) -> Result<Self, Failure> {
+    async fn from_ctx(ctx: &Ctx) -> Result<Self, HandlerError> {
         let principal = ctx
             .principal()
-            .ok_or_else(|| Failure::invalid_params("nobody called"))?;
+            .ok_or_else(|| HandlerError::invalid_params("nobody called"))?;
         Ok(Self(principal.subject.to_string()))
     }
 }
@@ -90,6 +92,13 @@ impl FromCtx for Caller {
 #[tool(scope = "identity")]
 async fn whoami(#[extract] Caller(subject): Caller, ctx: Ctx) -> String {
     format!("{subject} {}", ctx.request_id())
+}
+
+/// A job.
+#[tool(task = "required", resumable)]
+async fn job(caller: Option<Principal>, server: ServerHandle) -> String {
+    let caller = caller.map_or("nobody".to_owned(), |caller| caller.subject);
+    format!("{caller} at {}", server.name())
 }
 
 /// Reviews code.
@@ -131,9 +140,9 @@ impl FromStr for Kind {
 
 /// A note.
 #[resource("note://{kind}/{id}")]
-async fn note(id: u64, kind: Kind) -> Result<String, Failure> {
+async fn note(id: u64, kind: Kind) -> Result<String, HandlerError> {
     if id == 0 {
-        Err(Failure::resource_not_found("note://0"))
+        Err(HandlerError::resource_not_found("note://0"))
     } else {
         Ok(format!("note {id} of kind {}", kind.0))
     }
@@ -146,6 +155,7 @@ fn server() -> Server {
         .tool(convert)
         .tool(ping)
         .tool(whoami)
+        .tool(job)
         .prompt(review)
         .prompt(hello)
         .resource(config)
@@ -288,6 +298,13 @@ async fn extracted_values_come_from_the_call() {
         -32602,
         "without the scope the tool does not exist"
     );
+}
+
+#[tokio::test]
+async fn task_support_is_a_setting() {
+    let job_call = call("tools/call", json!({"name": "job", "arguments": {}}));
+    let refused = answer(&server(), job_call).await;
+    assert_eq!(refused.code(), -32021, "the client takes no tasks");
 }
 
 #[tokio::test]

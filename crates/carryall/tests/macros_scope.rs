@@ -1,6 +1,6 @@
 //! Where the macros can be used: modules, other macros, function bodies, names that could clash.
 
-use carryall::server::{Failure, FromCtx};
+use carryall::server::{FromCtx, HandlerError};
 use carryall::{Ctx, Server, tool};
 use carryall_testkit::{answer, call};
 use serde_json::{Value, json};
@@ -102,10 +102,10 @@ async fn names_do_not_clash() {
 struct Caller(String);
 
 impl FromCtx for Caller {
-    fn from_ctx(ctx: &Ctx) -> Result<Self, Failure> {
+    async fn from_ctx(ctx: &Ctx) -> Result<Self, HandlerError> {
         let principal = ctx
             .principal()
-            .ok_or_else(|| Failure::invalid_params("nobody called"))?;
+            .ok_or_else(|| HandlerError::invalid_params("nobody called"))?;
         Ok(Self(principal.subject.to_string()))
     }
 }

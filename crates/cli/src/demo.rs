@@ -146,11 +146,14 @@ async fn serve_http(demo: &Demo, server: Server) -> Result<(), Fail> {
         stop.await;
         ending.close_subscriptions();
     };
+    let maintenance = tokio::spawn(server.maintain());
     let endpoint = demo.allow.apply(
         carryall::service_endpoint(server, legacy),
         address.ip().is_loopback(),
     );
-    listener.run_endpoint(endpoint, stop).await.map_err(cannot)
+    let served = listener.run_endpoint(endpoint, stop).await.map_err(cannot);
+    maintenance.abort();
+    served
 }
 
 /// Says where the server listens, and gives what ends it.
@@ -196,7 +199,7 @@ fn build(
         .list_ttl(LIST_TTL)
         .public_lists()
         .page_size(page_size)
-        .shared_state(shared);
+        .state(shared);
     // Logging is part of the tour for as long as it is part of the protocol.
     #[allow(deprecated)]
     let builder = builder.with_logging();

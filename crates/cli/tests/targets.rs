@@ -350,7 +350,7 @@ fn a_unix_socket_is_a_server() {
     let path = dir.0.join("server.sock");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let server = Server::new("s", "1")
-        .tool(Tool::without_arguments("hello", async |_| "over a socket"))
+        .tool(Tool::new("hello", async || "over a socket"))
         .build()
         .unwrap();
     let socket = {

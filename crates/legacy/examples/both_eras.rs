@@ -36,7 +36,7 @@ async fn name(ctx: Ctx) -> Result<String, HandlerError> {
 async fn steps(ctx: Ctx) -> &'static str {
     ctx.log(LoggingLevel::Info, None, "stepping").await;
     for step in 1..=3 {
-        ctx.progress(f64::from(step), Some(3.0), None).await;
+        ctx.progress(step).of(3.0).await;
     }
     "stepped"
 }
@@ -47,10 +47,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_logging()
         .instructions("Be kind.");
     let server = server
-        .tool(Tool::without_arguments("hello", async |_| "hello"))
-        .tool(Tool::without_arguments("name", name))
-        .tool(Tool::without_arguments("steps", steps))
-        .resource(Resource::new(NOTE, "note", async |_, _| "a note"))
+        .tool(Tool::new("hello", async || "hello"))
+        .tool(Tool::new("name", name))
+        .tool(Tool::new("steps", steps))
+        .resource(Resource::new(NOTE, "note", async || "a note"))
         .build()?;
     let told = server.clone();
     tokio::spawn(async move {

@@ -794,8 +794,8 @@ async fn a_server_that_is_none_is_told_of_with_all_that_was_tried() {
 /// Our own server, legacy alone: the modern door is locked.
 async fn legacy_only() -> String {
     let server = Server::new("ours", "1")
-        .tool(Tool::without_arguments("t", async |ctx: Ctx| {
-            ctx.progress(1.0, None, None).await;
+        .tool(Tool::new("t", async |ctx: Ctx| {
+            ctx.progress(1.0).await;
             "called"
         }))
         .build()

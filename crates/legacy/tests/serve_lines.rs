@@ -2,7 +2,7 @@
 #![allow(deprecated, reason = "sampling, roots and logging are what is tested")]
 
 use carryall_legacy::serve::{LegacyOptions, lines};
-use carryall_server::{Ctx, HandlerError, Resource, Server, TaskSupport, Tasks, Tool};
+use carryall_server::{Ctx, HandlerError, Resource, Server, TaskOptions, TaskSupport, Tool};
 use carryall_transport::lines::{LineOptions, serve_lines_with};
 use carryall_types::{
     CreateMessageRequestParams, CreateMessageResult, ElicitRequestFormParams,
@@ -62,14 +62,14 @@ fn server(dropped: &Arc<AtomicUsize>) -> Server {
     let in_task = Arc::clone(&dropped);
     let always = |tool: Tool| tool.as_task(TaskSupport::Always);
     Server::new("lines", "1")
-        .tasks(Tasks::new().poll_interval(Duration::from_millis(20)))
-        .tool(always(Tool::without_arguments("long", async |ctx: Ctx| {
+        .tasks(TaskOptions::new().poll_interval(Duration::from_millis(20)))
+        .tool(always(Tool::new("long", async |ctx: Ctx| {
             named(&ctx).await
         })))
-        .tool(always(Tool::without_arguments("fails", async |_| {
+        .tool(always(Tool::new("fails", async || {
             Err::<(), _>(HandlerError::new("no"))
         })))
-        .tool(always(Tool::without_arguments("hangs", move |_| {
+        .tool(always(Tool::new("hangs", move || {
             let guard = OnDrop(Arc::clone(&in_task));
             async move {
                 let _guard = guard;
@@ -77,7 +77,7 @@ fn server(dropped: &Arc<AtomicUsize>) -> Server {
             }
         })))
         .tool(
-            Tool::without_arguments("demands", async |ctx: Ctx| {
+            Tool::new("demands", async |ctx: Ctx| {
                 let first = named(&ctx).await?;
                 ctx.become_task().await?;
                 Ok::<_, HandlerError>(format!("{first} {}", named(&ctx).await?))
@@ -86,13 +86,13 @@ fn server(dropped: &Arc<AtomicUsize>) -> Server {
         )
         .with_logging()
         .instructions("Be kind.")
-        .tool(Tool::without_arguments("hello", async |_| "hello"))
-        .tool(Tool::without_arguments("steps", async |ctx: Ctx| {
+        .tool(Tool::new("hello", async || "hello"))
+        .tool(Tool::new("steps", async |ctx: Ctx| {
             ctx.log(LoggingLevel::Info, None, "stepping").await;
-            ctx.progress(1.0, Some(2.0), None).await;
+            ctx.progress(1.0).of(2.0).await;
             "stepped"
         }))
-        .tool(Tool::without_arguments(
+        .tool(Tool::new(
             "name",
             async |ctx: Ctx| -> Result<String, HandlerError> {
                 let answer: ElicitResult = serde_json::from_value(ask(&ctx, form())?)
@@ -101,7 +101,7 @@ fn server(dropped: &Arc<AtomicUsize>) -> Server {
                 Ok(format!("{:?} {:?}", answer.action, answer.content))
             },
         ))
-        .tool(Tool::without_arguments(
+        .tool(Tool::new(
             "page",
             async |ctx: Ctx| -> Result<String, HandlerError> {
                 let answer = ask(
@@ -111,7 +111,7 @@ fn server(dropped: &Arc<AtomicUsize>) -> Server {
                 Ok(answer["action"].to_string())
             },
         ))
-        .tool(Tool::without_arguments(
+        .tool(Tool::new(
             "model",
             async |ctx: Ctx| -> Result<String, HandlerError> {
                 let message =
@@ -125,7 +125,7 @@ fn server(dropped: &Arc<AtomicUsize>) -> Server {
                     .to_owned())
             },
         ))
-        .tool(Tool::without_arguments(
+        .tool(Tool::new(
             "roots",
             async |ctx: Ctx| -> Result<String, HandlerError> {
                 let answer = ask(&ctx, ListRootsRequestParams::new())?;
@@ -134,14 +134,14 @@ fn server(dropped: &Arc<AtomicUsize>) -> Server {
                 Ok(roots.roots.len().to_string())
             },
         ))
-        .tool(Tool::without_arguments("hang", move |_| {
+        .tool(Tool::new("hang", move || {
             let guard = OnDrop(Arc::clone(&dropped));
             async move {
                 let _guard = guard;
                 std::future::pending::<&'static str>().await
             }
         }))
-        .resource(Resource::new("demo://note", "note", async |_, _| "a note"))
+        .resource(Resource::new("demo://note", "note", async || "a note"))
         .build()
         .unwrap()
 }
@@ -616,7 +616,7 @@ async fn changes_of_lists_and_subscribed_resources_are_announced() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let server = client.server.clone();
-    let new = Tool::without_arguments("new", async |_| "new");
+    let new = Tool::new("new", async || "new");
     server.change(|catalogue| _ = catalogue.tool(new)).unwrap();
     assert_eq!(
         client.next().await,

@@ -1,18 +1,18 @@
-//! Documentation comments, and which attribute goes where.
+//! The attributes of a function, and its documentation.
 
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Attribute, Meta};
 
-use crate::settings::literal;
+use crate::attribute_args::literal;
 
-/// The attributes of a function, sorted by where they go in the expansion.
+/// The attributes of a function, by the items of the expansion that they go on.
 pub(crate) struct Attributes {
-    /// `#[cfg]` and lints, on every item.
+    /// `#[cfg]` and lints: on every item.
     pub(crate) conditions: Vec<Attribute>,
-    /// Documentation and `#[deprecated]`, on what takes the function's name.
+    /// Documentation and `#[deprecated]`: on the function that makes the tool.
     pub(crate) shown: Vec<Attribute>,
-    /// Everything else, on the function itself.
+    /// Everything else: on the original function.
     pub(crate) inner: Vec<Attribute>,
 }
 
@@ -25,7 +25,7 @@ impl Attributes {
         };
         for attribute in attributes {
             let path = attribute.path();
-            // Not `#[expect]`, which would go unfulfilled on all but one.
+            // Not `#[expect]`: it would be unfulfilled on all items but one.
             let everywhere = ["cfg", "cfg_attr", "allow", "warn", "deny", "forbid"];
             let list = if everywhere.iter().any(|name| path.is_ident(name)) {
                 &mut sorted.conditions
@@ -40,7 +40,7 @@ impl Attributes {
     }
 }
 
-/// The text of documentation comments, without the space that follows the slashes.
+/// Returns the text of documentation comments, without the space after the slashes.
 pub(crate) fn documentation(attributes: &[Attribute]) -> Option<String> {
     let mut text = String::new();
     for attribute in attributes {
@@ -58,13 +58,13 @@ pub(crate) fn documentation(attributes: &[Attribute]) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// `.description(..)`, unless it is set by hand or there is nothing to say.
+/// Returns `.description(..)` with the documentation, unless the description is set explicitly.
 pub(crate) fn description(
-    settings: &crate::settings::AttributeArgs,
+    args: &crate::attribute_args::AttributeArgs,
     attributes: &[Attribute],
 ) -> TokenStream {
     match documentation(attributes) {
-        Some(text) if settings.get("description").is_none() => quote!(.description(#text)),
+        Some(text) if args.get("description").is_none() => quote!(.description(#text)),
         _ => TokenStream::new(),
     }
 }

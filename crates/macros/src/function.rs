@@ -1,8 +1,8 @@
-//! The function that an attribute stands on.
+//! The function that an attribute is applied to.
 
+use crate::attribute_args::call_site;
 use crate::attributes::Attributes;
 use crate::parameter::{Argument, Parameter, ParameterKind};
-use crate::settings::call_site;
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::spanned::Spanned;
@@ -20,34 +20,34 @@ pub(crate) struct Function {
 }
 
 impl Function {
-    /// Reads the function; `attribute` is what messages call the macro.
+    /// Parses the function. `attribute` is the name of the macro in error messages.
     pub(crate) fn parse(attribute: &str, tokens: TokenStream) -> Result<Self> {
         let item: ItemFn = syn::parse2(tokens).map_err(|error| {
             combine(
-                call_site(&format!("{attribute} goes on a function with a body")),
+                call_site(&format!("{attribute} applies to functions with a body")),
                 error,
             )
         })?;
         let signature = item.sig;
         if !signature.generics.params.is_empty() || signature.generics.where_clause.is_some() {
-            let help = format!(
-                "{attribute} needs concrete types; write a function for each, or build it by hand"
+            let message = format!(
+                "{attribute} does not support generics: write a function for each type, or build it without the macro"
             );
-            return Err(Error::new_spanned(&signature.generics, help));
+            return Err(Error::new_spanned(&signature.generics, message));
         }
-        let odd: [Option<&dyn quote::ToTokens>; 4] = [
+        let unsupported: [Option<&dyn quote::ToTokens>; 4] = [
             signature.constness.as_ref().map(|token| token as _),
             signature.unsafety.as_ref().map(|token| token as _),
             signature.abi.as_ref().map(|token| token as _),
             signature.variadic.as_ref().map(|token| token as _),
         ];
-        if let Some(token) = odd.into_iter().flatten().next() {
+        if let Some(token) = unsupported.into_iter().flatten().next() {
             return Err(Error::new_spanned(
                 token,
-                format!("{attribute} goes on a plain `fn` or `async fn`"),
+                format!("{attribute} applies to plain `fn` and `async fn`"),
             ));
         }
-        // All that is wrong with the parameters is told at once.
+        // Reports the errors of all parameters at once.
         let mut errors: Option<Error> = None;
         let mut parameters = Vec::new();
         for parameter in signature.inputs {
@@ -81,7 +81,11 @@ impl Function {
             })
     }
 
-    /// Where to point when what the function returns does not fit.
+    pub(crate) fn has_arguments(&self) -> bool {
+        self.arguments().next().is_some()
+    }
+
+    /// Returns the place for errors about the return type.
     pub(crate) fn output_span(&self) -> Span {
         let span = match &self.output {
             ReturnType::Default => self.ident.span(),
@@ -90,7 +94,7 @@ impl Function {
         span.resolved_at(Span::call_site())
     }
 
-    /// The function under the name `call`.
+    /// Returns the original function, under the name `call`.
     pub(crate) fn call_item(&self) -> TokenStream {
         let Self {
             visibility,
@@ -105,7 +109,7 @@ impl Function {
             .iter()
             .map(|parameter| &parameter.declaration);
         quote! {
-            /// The function itself.
+            /// Calls the function itself.
             #(#attributes)*
             #visibility #keyword fn call(#(#parameters),*) #output #body
         }

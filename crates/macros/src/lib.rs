@@ -1,16 +1,16 @@
-//! The attribute macros behind carryall's tools, prompts and resources.
+//! The attribute macros of carryall: tools, prompts and resources from functions.
 //!
-//! Each turns a function into one that makes the tool, prompt or resource, under the same name, so
-//! that the signature is all there is to write. The function that was written stays callable as
-//! `name::call(..)`, for tests.
+//! Each macro replaces a function by one of the same name that makes the tool, prompt or resource.
+//! The original function stays callable as `name::call(..)`, in tests for example.
 
+mod attribute_args;
 mod attributes;
 mod expand;
 mod function;
 mod parameter;
 mod prompt;
 mod resource;
-mod settings;
+
 #[cfg(test)]
 mod testing;
 mod tool;
@@ -19,8 +19,8 @@ use proc_macro::TokenStream;
 
 /// Makes a tool from a function.
 ///
-/// The parameters are the tool's arguments; their types, documentation comments and defaults become
-/// its schema. The function's own documentation becomes the description.
+/// The parameters are the arguments of the tool; its schema is derived from their types,
+/// documentation comments and defaults. The documentation of the function is the description.
 ///
 /// ```ignore
 /// /// Converts an amount.
@@ -34,50 +34,56 @@ use proc_macro::TokenStream;
 ///     /// Day of the rate; today if left out
 ///     on: Option<String>,
 ///     State(rates): State<Rates>,
-///     ctx: Ctx,
+///     caller: Option<Principal>,
 /// ) -> Result<Json<Amount>, HandlerError> { ... }
 /// ```
 ///
-/// # On the function
+/// # Arguments of the attribute
 ///
-/// | setting | meaning |
-/// |---|---|
-/// | `name = ".."` | the tool's name, if not the function's |
-/// | `title = ".."`, `description = ".."` | texts; the description replaces the documentation comment |
-/// | `read_only`, `destructive`, `idempotent`, `open_world` | hints, each alone or as `= false` |
-/// | `icon = expr` | an `Icon`; may be repeated |
-/// | `scope = ".."` | only callers with that scope may use the tool |
-/// | `timeout = expr` | a `Duration` for one call |
-/// | `additional_arguments` | arguments that are no parameters are ignored instead of refused |
+/// | argument | meaning | default |
+/// |---|---|---|
+/// | `name = ".."` | the name of the tool | the function's name |
+/// | `title = ".."` | the name that people see | none |
+/// | `description = ".."` | what the tool does | the documentation of the function |
+/// | `read_only`, `destructive`, `idempotent`, `open_world` | hints, each alone or as `= false` | not said |
+/// | `icon = expr` | an `Icon`; may be repeated | none |
+/// | `scope = ".."` | only callers with that scope may use the tool | everybody |
+/// | `timeout = expr` | how long one call may take, a `Duration` | the server's |
+/// | `task = ".."` | whether calls run as tasks: `"forbidden"`, `"optional"`, `"required"`, `"on_demand"`, or an expression of type `TaskSupport` | `"forbidden"` |
+/// | `resumable` | another process may restart a task of this tool | no |
+/// | `additional_arguments` | unknown arguments are ignored instead of refused | refused |
 ///
-/// An argument that no parameter has is refused, with the name of the one that was probably meant:
-/// a misspelt optional argument would otherwise keep its default, and nobody would notice. The
-/// schema says so (`"additionalProperties": false`), unless a parameter takes in what is left with
-/// `#[serde(flatten)]`, or has a second name by `#[serde(alias = "..")]`, which no schema can tell.
-/// Structs inside of arguments are as their own attributes say: `#[serde(deny_unknown_fields)]`.
+/// Unknown arguments are refused, with a suggestion: otherwise a misspelt optional argument would
+/// silently have its default. The schema has `"additionalProperties": false` for that, except if a
+/// parameter collects further members with `#[serde(flatten)]`, or has an alias
+/// (`#[serde(alias = "..")]`), which a schema cannot express. Structs inside of arguments have
+/// attributes of their own: `#[serde(deny_unknown_fields)]`.
 ///
-/// # On a parameter
+/// # Attributes of a parameter
 ///
 /// | attribute | meaning |
 /// |---|---|
-/// | `#[arg(default)]`, `#[arg(default = expr)]` | may be left out |
+/// | `#[arg(default)]`, `#[arg(default = expr)]` | optional, with this default |
 /// | `#[arg(rename = "..")]` | its name in the schema |
-/// | `#[arg(header = "..")]` | mirrored into the header `Mcp-Param-..` |
+/// | `#[arg(header = "..")]` | mirrored in the header `Mcp-Param-..` |
 /// | `#[serde(..)]`, `#[schemars(..)]` | as on the field of a struct |
 /// | `#[extract]` | not an argument: taken from the call by `FromCtx` |
 ///
-/// A parameter of type `Ctx`, `&Ctx` or `State<..>` is never an argument.
+/// Parameters of these types are never arguments and need no `#[extract]`: `Ctx`, `&Ctx`,
+/// `State<T>`, `Extension<T>`, `Ask<T>`, `Principal`, `Option<Principal>`, `Arc<Principal>`,
+/// `Option<Arc<Principal>>`, `HeaderMap`, `ClientInfo` and `ServerHandle`. They are recognised by
+/// name.
 #[proc_macro_attribute]
-pub fn tool(settings: TokenStream, function: TokenStream) -> TokenStream {
-    finish(tool::expand(settings.into(), function.into()))
+pub fn tool(args: TokenStream, function: TokenStream) -> TokenStream {
+    finish(tool::expand(args.into(), function.into()))
 }
 
 /// Makes a prompt from a function.
 ///
-/// Arguments of prompts are text: a parameter is a `String`, or any type that is `FromStr`.
-/// `Option<T>` and `#[arg(default)]`, `#[arg(default = expr)]` make it optional,
-/// `#[arg(rename = "..")]` names it, its documentation comment describes it. `Ctx`, `&Ctx`,
-/// `State<..>` and `#[extract]` are as in [`macro@tool`].
+/// The arguments of prompts are strings: a parameter is a `String`, or any type that implements
+/// `FromStr`. `Option<T>`, `#[arg(default)]` and `#[arg(default = expr)]` make it optional,
+/// `#[arg(rename = "..")]` renames it, its documentation comment describes it. Parameters that are
+/// not arguments are those of [`macro@tool`].
 ///
 /// ```ignore
 /// /// Reviews code
@@ -90,30 +96,30 @@ pub fn tool(settings: TokenStream, function: TokenStream) -> TokenStream {
 /// ) -> String { ... }
 /// ```
 ///
-/// AttributeArgs: `name`, `title`, `description`, `icon`, `scope`, and `additional_arguments`, with
-/// which arguments that are no parameters are ignored instead of refused.
+/// Arguments of the attribute: `name`, `title`, `description`, `icon`, `scope` and
+/// `additional_arguments`, as in [`macro@tool`].
 #[proc_macro_attribute]
-pub fn prompt(settings: TokenStream, function: TokenStream) -> TokenStream {
-    finish(prompt::expand(settings.into(), function.into()))
+pub fn prompt(args: TokenStream, function: TokenStream) -> TokenStream {
+    finish(prompt::expand(args.into(), function.into()))
 }
 
 /// Makes a resource from a function, or a resource template if the URI has variables.
 ///
-/// `{name}` stands for one segment of the path and `{+name}` for the rest; each variable goes to
-/// the parameter of the same name, whose type is `FromStr`. `Ctx`, `&Ctx`, `State<..>` and
-/// `#[extract]` are as in [`macro@tool`].
+/// `{name}` stands for one segment of the path, `{+name}` for any number of them. Each variable goes
+/// to the parameter of the same name, whose type implements `FromStr`. Parameters that are not
+/// variables are those of [`macro@tool`].
 ///
 /// ```ignore
 /// /// A note
 /// #[resource("note://{id}", mime = "text/plain")]
-/// async fn note(id: u64, State(notes): State<Notes>) -> Result<String, Failure> { ... }
+/// async fn note(id: u64, State(notes): State<Notes>) -> Result<String, HandlerError> { ... }
 /// ```
 ///
-/// AttributeArgs after the URI: `name`, `title`, `description`, `mime`, `icon`, `scope`, `ttl = expr` (a
-/// `Duration`) and `public`.
+/// Arguments of the attribute after the URI: `name`, `title`, `description`, `mime`, `icon`,
+/// `scope`, `ttl = expr` (a `Duration`) and `public`.
 #[proc_macro_attribute]
-pub fn resource(settings: TokenStream, function: TokenStream) -> TokenStream {
-    finish(resource::expand(settings.into(), function.into()))
+pub fn resource(args: TokenStream, function: TokenStream) -> TokenStream {
+    finish(resource::expand(args.into(), function.into()))
 }
 
 fn finish(expansion: syn::Result<proc_macro2::TokenStream>) -> TokenStream {

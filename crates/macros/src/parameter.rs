@@ -1,59 +1,59 @@
-//! The parameters of a function: which are arguments, and what is said about them.
+//! The parameters of a function: arguments, and values taken from the call.
 
-use crate::settings::{AttributeArgs, literal};
+use crate::attribute_args::{AttributeArgs, literal};
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{
     Attribute, Error, Expr, FnArg, GenericArgument, Ident, LitStr, Meta, Pat, PatIdent,
-    PathArguments, Result, Type,
+    PathArguments, PathSegment, Result, Type,
 };
 
 /// A parameter.
 pub(crate) struct Parameter {
     pub(crate) kind: ParameterKind,
-    /// As it stands in the function that is left, without the attributes meant for the macro.
+    /// The parameter of the original function, without the attributes meant for the macro.
     pub(crate) declaration: TokenStream,
 }
 
-/// Where a parameter's value comes from.
+/// The source of a parameter's value.
 pub(crate) enum ParameterKind {
     /// The context, by value or by reference.
     Context { by_reference: bool },
-    /// `FromCtx`.
-    Extracted,
-    /// The request.
+    /// `FromCtx` of this type.
+    Extracted(Box<Type>),
+    /// The input of the call.
     Argument(Box<Argument>),
 }
 
-/// A parameter that the caller fills in.
+/// A parameter that the client provides.
 pub(crate) struct Argument {
     pub(crate) ident: Ident,
     pub(crate) ty: Type,
     pub(crate) docs: Vec<Attribute>,
     /// `#[serde]` and `#[schemars]`.
     pub(crate) passed_on: Vec<Attribute>,
-    pub(crate) default: Option<Default>,
+    pub(crate) default: Option<DefaultValue>,
     pub(crate) rename: Option<LitStr>,
     pub(crate) header: Option<LitStr>,
 }
 
 /// The value of an argument that is left out.
-pub(crate) enum Default {
-    /// That of its type.
+pub(crate) enum DefaultValue {
+    /// `Default::default()` of its type.
     OfType,
-    Value(Expr),
+    Expression(Expr),
 }
 
-impl Default {
-    /// An expression for it.
+impl DefaultValue {
+    /// Returns an expression for the value.
     pub(crate) fn expression(&self) -> TokenStream {
         match self {
             Self::OfType => quote!(::core::default::Default::default()),
-            // So that the default of a `String` can be written as a literal.
-            Self::Value(value) if literal(value).is_some() => {
+            // The default of a `String` can be written as a literal.
+            Self::Expression(value) if literal(value).is_some() => {
                 quote!(::core::convert::Into::into(#value))
             }
-            Self::Value(value) => quote!(#value),
+            Self::Expression(value) => quote!(#value),
         }
     }
 }
@@ -63,19 +63,20 @@ impl Parameter {
         let mut typed = match parameter {
             FnArg::Typed(typed) => typed,
             FnArg::Receiver(receiver) => {
-                let help = "this has to be a free function; take what it shares as `State(name): State<Type>`";
-                return Err(Error::new_spanned(receiver, help));
+                let message =
+                    "methods are not supported: take shared state as `State(name): State<Type>`";
+                return Err(Error::new_spanned(receiver, message));
             }
         };
         let attributes = ParameterAttributes::sort(std::mem::take(&mut typed.attrs))?;
         typed.attrs = attributes.kept.clone();
-        let kind = match source(&typed.ty) {
+        let kind = match source_of(&typed.ty) {
             Some(kind) => attributes
-                .only_lints("a parameter that is not an argument")
+                .check_not_argument("a parameter that is not an argument")
                 .map(|()| kind)?,
             None if attributes.extract => attributes
-                .only_lints("a parameter with #[extract]")
-                .map(|()| ParameterKind::Extracted)?,
+                .check_not_argument("a parameter with #[extract]")
+                .map(|()| ParameterKind::Extracted(typed.ty.clone()))?,
             None => ParameterKind::Argument(Box::new(attributes.argument(&typed.pat, &typed.ty)?)),
         };
         Ok(Self {
@@ -85,37 +86,70 @@ impl Parameter {
     }
 }
 
-/// What the type alone says: contexts and state are never arguments.
-fn source(ty: &Type) -> Option<ParameterKind> {
-    let is_named = |ty: &Type, name: &str| matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name));
-    match ty {
-        Type::Reference(reference)
-            if reference.mutability.is_none() && is_named(&reference.elem, "Ctx") =>
-        {
-            Some(ParameterKind::Context { by_reference: true })
-        }
-        ty if is_named(ty, "Ctx") => Some(ParameterKind::Context {
+/// The extractors that need no `#[extract]`.
+const EXTRACTORS: [&str; 4] = ["Principal", "HeaderMap", "ClientInfo", "ServerHandle"];
+/// The same, with a type argument.
+const GENERIC_EXTRACTORS: [&str; 3] = ["State", "Extension", "Ask"];
+
+/// Returns the source of a parameter whose type is a known extractor, by the name of the type.
+fn source_of(ty: &Type) -> Option<ParameterKind> {
+    if let Type::Reference(reference) = ty {
+        let is_ctx = last_segment(&reference.elem).is_some_and(|last| last.ident == "Ctx");
+        return (is_ctx && reference.mutability.is_none())
+            .then_some(ParameterKind::Context { by_reference: true });
+    }
+    let last = last_segment(ty)?;
+    if last.ident == "Ctx" {
+        return Some(ParameterKind::Context {
             by_reference: false,
-        }),
-        Type::Path(path) => {
-            let last = path.path.segments.last()?;
-            (last.ident == "State" && matches!(last.arguments, PathArguments::AngleBracketed(_)))
-                .then_some(ParameterKind::Extracted)
+        });
+    }
+    let is_extractor = match (type_argument(last), last.ident.to_string().as_str()) {
+        (Some(inner), "Option" | "Arc") => is_principal(inner),
+        (Some(_), name) => GENERIC_EXTRACTORS.contains(&name),
+        (None, name) => EXTRACTORS.contains(&name),
+    };
+    is_extractor.then(|| ParameterKind::Extracted(Box::new(ty.clone())))
+}
+
+/// Whether this is `Principal` or `Arc<Principal>`.
+fn is_principal(ty: &Type) -> bool {
+    last_segment(ty).is_some_and(|last| match type_argument(last) {
+        Some(inner) => last.ident == "Arc" && is_principal(inner),
+        None => last.ident == "Principal",
+    })
+}
+
+fn last_segment(ty: &Type) -> Option<&PathSegment> {
+    match ty {
+        Type::Path(path) => path.path.segments.last(),
+        _ => None,
+    }
+}
+
+/// Returns the `T` of `Name<T>`.
+fn type_argument(segment: &PathSegment) -> Option<&Type> {
+    match &segment.arguments {
+        PathArguments::AngleBracketed(arguments) if arguments.args.len() == 1 => {
+            match arguments.args.first()? {
+                GenericArgument::Type(inner) => Some(inner),
+                _ => None,
+            }
         }
         _ => None,
     }
 }
 
-#[derive(std::default::Default)]
+#[derive(Default)]
 struct ParameterAttributes {
     docs: Vec<Attribute>,
     passed_on: Vec<Attribute>,
-    /// Lints, which stay where they are.
+    /// Lints, which stay on the original function.
     kept: Vec<Attribute>,
-    /// The first that makes sense on an argument only.
-    about_argument: Option<Attribute>,
+    /// The first one that applies to arguments only.
+    argument_only: Option<Attribute>,
     extract: bool,
-    default: Option<Default>,
+    default: Option<DefaultValue>,
     rename: Option<LitStr>,
     header: Option<LitStr>,
 }
@@ -137,16 +171,16 @@ impl ParameterAttributes {
                 }
                 "arg" => {
                     sorted.arg(&attribute)?;
-                    sorted.about_argument.get_or_insert(attribute);
+                    sorted.argument_only.get_or_insert(attribute);
                 }
                 "serde" | "schemars" => {
-                    sorted.about_argument.get_or_insert(attribute.clone());
+                    sorted.argument_only.get_or_insert(attribute.clone());
                     sorted.passed_on.push(attribute);
                 }
                 "allow" | "expect" | "warn" | "deny" => sorted.kept.push(attribute),
                 _ => {
-                    let help = "not supported on a parameter; there are #[arg(..)], #[extract], #[serde(..)], #[schemars(..)], lints and comments";
-                    return Err(Error::new_spanned(attribute, help));
+                    let message = "not supported on a parameter; supported are #[arg(..)], #[extract], #[serde(..)], #[schemars(..)], lints and documentation comments";
+                    return Err(Error::new_spanned(attribute, message));
                 }
             }
         }
@@ -157,29 +191,27 @@ impl ParameterAttributes {
         if matches!(attribute.meta, Meta::Path(_)) {
             return Err(Error::new_spanned(
                 attribute,
-                "say what about the argument: `default`, `rename = \"..\"` or `header = \"..\"`",
+                "#[arg] needs `default`, `rename = \"..\"` or `header = \"..\"`",
             ));
         }
-        let settings: AttributeArgs = attribute.parse_args()?;
-        settings.check("#[arg]", &["default", "rename", "header"], &[])?;
-        if let Some(setting) = settings.get("default") {
-            self.default = Some(
-                setting
-                    .value()
-                    .map_or(Default::OfType, |value| Default::Value(value.clone())),
-            );
+        let args: AttributeArgs = attribute.parse_args()?;
+        args.check("#[arg]", &["default", "rename", "header"], &[])?;
+        if let Some(arg) = args.get("default") {
+            self.default = Some(arg.value().map_or(DefaultValue::OfType, |value| {
+                DefaultValue::Expression(value.clone())
+            }));
         }
-        if let Some(setting) = settings.get("rename") {
-            self.rename = Some(setting.needed_literal()?.clone());
+        if let Some(arg) = args.get("rename") {
+            self.rename = Some(arg.required_literal()?.clone());
         }
-        if let Some(setting) = settings.get("header") {
-            self.header = Some(setting.needed_literal()?.clone());
+        if let Some(arg) = args.get("header") {
+            self.header = Some(arg.required_literal()?.clone());
         }
         Ok(())
     }
 
-    fn only_lints(&self, what: &str) -> Result<()> {
-        match &self.about_argument {
+    fn check_not_argument(&self, what: &str) -> Result<()> {
+        match &self.argument_only {
             Some(attribute) => Err(Error::new_spanned(
                 attribute,
                 format!("{what} cannot have this attribute"),
@@ -197,18 +229,18 @@ impl ParameterAttributes {
                 ..
             }) => ident.clone(),
             _ => {
-                let help = "an argument needs a plain name; if this is not an argument, mark it with #[extract]";
-                return Err(Error::new_spanned(pattern, help));
+                let message = "an argument needs a plain name; if this is not an argument, mark it with #[extract]";
+                return Err(Error::new_spanned(pattern, message));
             }
         };
         match ty {
             Type::Reference(_) => Err(Error::new_spanned(
                 ty,
-                "arguments are owned: take `String` instead of `&str`, `Vec<T>` instead of `&[T]`",
+                "arguments must be owned: take `String` instead of `&str`, `Vec<T>` instead of `&[T]`",
             )),
             Type::ImplTrait(_) => Err(Error::new_spanned(
                 ty,
-                "an argument needs a concrete type, from which its schema is made",
+                "an argument needs a concrete type: its schema is made from it",
             )),
             Type::Infer(_) => Err(Error::new_spanned(
                 ty,
@@ -228,7 +260,7 @@ impl ParameterAttributes {
 }
 
 impl Argument {
-    /// The name that callers use.
+    /// Returns the name that clients use.
     pub(crate) fn public_name(&self) -> String {
         use syn::ext::IdentExt;
         self.rename
@@ -236,25 +268,9 @@ impl Argument {
             .map_or_else(|| self.ident.unraw().to_string(), LitStr::value)
     }
 
-    /// The `T` of `Option<T>`.
+    /// Returns the `T` of `Option<T>`.
     pub(crate) fn optional(&self) -> Option<&Type> {
-        let Type::Path(path) = &self.ty else {
-            return None;
-        };
-        let last = path
-            .path
-            .segments
-            .last()
-            .filter(|last| last.ident == "Option")?;
-        match &last.arguments {
-            PathArguments::AngleBracketed(arguments) if arguments.args.len() == 1 => {
-                match arguments.args.first()? {
-                    GenericArgument::Type(inner) => Some(inner),
-                    _ => None,
-                }
-            }
-            _ => None,
-        }
+        type_argument(last_segment(&self.ty).filter(|last| last.ident == "Option")?)
     }
 
     /// Whether serde accepts the argument under another name as well.
@@ -264,7 +280,7 @@ impl Argument {
             .filter(|attribute| attribute.path().is_ident("serde"))
             .any(|attribute| {
                 let mut found = false;
-                // What cannot be parsed here is serde's to report.
+                // serde reports what cannot be parsed here.
                 let _ = attribute.parse_nested_meta(|meta| {
                     found |= meta.path.is_ident("alias");
                     if meta.input.peek(syn::Token![=]) {
@@ -276,18 +292,18 @@ impl Argument {
             })
     }
 
-    /// Refuses what makes sense on tools only.
+    /// Refuses attributes that apply to the arguments of tools only.
     pub(crate) fn refuse_schema_attributes(&self, what: &str) -> Result<()> {
         if let Some(header) = &self.header {
             return Err(Error::new_spanned(
                 header,
-                format!("{what} has no headers; only arguments of tools have"),
+                format!("{what} is not mirrored in a header; only arguments of tools are"),
             ));
         }
         match self.passed_on.first() {
             Some(attribute) => Err(Error::new_spanned(
                 attribute,
-                format!("{what} is plain text and has no schema"),
+                format!("{what} is a string and has no schema"),
             )),
             None => Ok(()),
         }

@@ -1,9 +1,9 @@
 //! `#[prompt]`.
 
+use crate::attribute_args::{ArgValue, AttributeArgs, public_name};
 use crate::attributes::{description, documentation};
-use crate::expand;
+use crate::expand::{self, HandlerClosure};
 use crate::function::Function;
-use crate::settings::{AttributeArgs, Value, public_name};
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::Result;
@@ -11,29 +11,25 @@ use syn::Result;
 #[cfg(test)]
 mod tests;
 
-const SETTERS: [(&str, &str, Value); 5] = [
-    ("title", "title", Value::Needed),
-    ("description", "description", Value::Needed),
-    ("icon", "icon", Value::Needed),
-    ("scope", "requires_scope", Value::Needed),
-    ("additional_arguments", "additional_arguments", Value::Flag),
+const SETTERS: [(&str, &str, ArgValue); 5] = [
+    ("title", "title", ArgValue::Required),
+    ("description", "description", ArgValue::Required),
+    ("icon", "icon", ArgValue::Required),
+    ("scope", "requires_scope", ArgValue::Required),
+    (
+        "additional_arguments",
+        "additional_arguments",
+        ArgValue::Flag,
+    ),
 ];
 
-pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<TokenStream> {
+pub(crate) fn expand(args: TokenStream, function: TokenStream) -> Result<TokenStream> {
     let function = Function::parse("#[prompt]", function)?;
-    let settings: AttributeArgs = syn::parse2(settings)?;
-    settings.check(
-        "#[prompt]",
-        &[
-            "name",
-            "title",
-            "description",
-            "icon",
-            "scope",
-            "additional_arguments",
-        ],
-        &["icon"],
-    )?;
+    let args: AttributeArgs = syn::parse2(args)?;
+    let known: Vec<_> = std::iter::once("name")
+        .chain(SETTERS.iter().map(|(key, ..)| *key))
+        .collect();
+    args.check("#[prompt]", &known, &["icon"])?;
 
     let mut declared = TokenStream::new();
     for argument in function.arguments() {
@@ -43,12 +39,16 @@ pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<Tok
         let required = argument.default.is_none() && argument.optional().is_none();
         declared.extend(quote!(.argument(#name, #text, #required)));
     }
-    let name = public_name(&settings, &function.ident)?;
-    let texts = description(&settings, &function.attributes.shown);
-    let setters = settings.setters(&SETTERS)?;
-    let error = quote!(::carryall::server::Failure);
-    let takes_arguments = function.arguments().next().is_some();
-    let call = expand::call(&function, &error, takes_arguments, |argument| {
+    let name = public_name(&args, &function.ident)?;
+    let description = description(&args, &function.attributes.shown);
+    let setters = args.setters(&SETTERS)?;
+    let has_arguments = function.has_arguments();
+    let closure = HandlerClosure {
+        function: &function,
+        input: has_arguments.then(|| quote!(__arguments: ::carryall::server::PromptArguments)),
+        is_fallible: has_arguments,
+    };
+    let closure = closure.expand(|argument| {
         let (name, ty) = (argument.public_name(), &argument.ty);
         match (&argument.default, argument.optional()) {
             (Some(default), Some(inner)) => {
@@ -68,11 +68,8 @@ pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<Tok
             (None, Some(inner)) => quote!(__arguments.optional::<#inner>(#name)?),
             (None, None) => quote!(__arguments.get::<#ty>(#name)?),
         }
-    });
+    })?;
     let new = quote_spanned!(function.output_span()=> ::carryall::server::Prompt::new);
-    let body = quote! {
-        #new(#name, |__ctx: ::carryall::server::Ctx, __arguments: ::carryall::server::PromptArguments| async move { #call })
-            #declared #texts #setters
-    };
+    let body = quote!(#new(#name, #closure) #declared #description #setters);
     Ok(expand::items(&function, "Prompt", &body))
 }

@@ -1,9 +1,9 @@
 //! `#[resource]`.
 
+use crate::attribute_args::{ArgValue, AttributeArgs, public_name};
 use crate::attributes::description;
-use crate::expand;
+use crate::expand::{self, HandlerClosure};
 use crate::function::Function;
-use crate::settings::{AttributeArgs, Value, public_name};
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
@@ -13,28 +13,26 @@ use syn::{Error, LitStr, Result, Token};
 #[cfg(test)]
 mod tests;
 
-const SETTERS: [(&str, &str, Value); 7] = [
-    ("title", "title", Value::Needed),
-    ("description", "description", Value::Needed),
-    ("mime", "mime", Value::Needed),
-    ("icon", "icon", Value::Needed),
-    ("scope", "requires_scope", Value::Needed),
-    ("ttl", "ttl", Value::Needed),
-    ("public", "public", Value::None),
+const SETTERS: [(&str, &str, ArgValue); 7] = [
+    ("title", "title", ArgValue::Required),
+    ("description", "description", ArgValue::Required),
+    ("mime", "mime", ArgValue::Required),
+    ("icon", "icon", ArgValue::Required),
+    ("scope", "requires_scope", ArgValue::Required),
+    ("ttl", "ttl", ArgValue::Required),
+    ("public", "public", ArgValue::Absent),
 ];
 
 /// `"uri", key = value, ..`
 struct ResourceArgs {
     uri: LitStr,
-    settings: AttributeArgs,
+    args: AttributeArgs,
 }
 
 impl Parse for ResourceArgs {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         if !input.peek(LitStr) {
-            return Err(
-                input.error("#[resource] starts with its URI: #[resource(\"note://{id}\", ..)]")
-            );
+            return Err(input.error("expected a URI: #[resource(\"note://{id}\", ..)]"));
         }
         let uri = input.parse()?;
         if !input.is_empty() {
@@ -42,43 +40,45 @@ impl Parse for ResourceArgs {
         }
         Ok(Self {
             uri,
-            settings: input.parse()?,
+            args: input.parse()?,
         })
     }
 }
 
-pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<TokenStream> {
+pub(crate) fn expand(args: TokenStream, function: TokenStream) -> Result<TokenStream> {
     let function = Function::parse("#[resource]", function)?;
-    let ResourceArgs { uri, settings } = syn::parse2(settings)?;
+    let ResourceArgs { uri, args } = syn::parse2(args)?;
     let known: Vec<_> = std::iter::once("name")
         .chain(SETTERS.iter().map(|(key, ..)| *key))
         .collect();
-    settings.check("#[resource]", &known, &["icon"])?;
+    args.check("#[resource]", &known, &["icon"])?;
     let variables = variables(&uri)?;
     check_match(&uri, &variables, &function)?;
 
-    let name = public_name(&settings, &function.ident)?;
-    let texts = description(&settings, &function.attributes.shown);
-    let setters = settings.setters(&SETTERS)?;
-    let error = quote!(::carryall::server::Failure);
-    let call = expand::call(&function, &error, !variables.is_empty(), |argument| {
+    let name = public_name(&args, &function.ident)?;
+    let description = description(&args, &function.attributes.shown);
+    let setters = args.setters(&SETTERS)?;
+    let is_template = !variables.is_empty();
+    let closure = HandlerClosure {
+        function: &function,
+        input: is_template.then(|| quote!(__variables: ::carryall::server::UriVariables)),
+        is_fallible: is_template,
+    };
+    let closure = closure.expand(|argument| {
         let (name, ty) = (argument.ident.unraw().to_string(), &argument.ty);
         quote!(__variables.get::<#ty>(#name)?)
-    });
+    })?;
     let at = function.output_span();
-    let new = if variables.is_empty() {
-        quote_spanned!(at=> ::carryall::server::Resource::new)
-    } else {
+    let new = if is_template {
         quote_spanned!(at=> ::carryall::server::Resource::template)
+    } else {
+        quote_spanned!(at=> ::carryall::server::Resource::new)
     };
-    let body = quote! {
-        #new(#uri, #name, |__ctx: ::carryall::server::Ctx, __variables: ::carryall::server::UriVariables| async move { #call })
-            #texts #setters
-    };
+    let body = quote!(#new(#uri, #name, #closure) #description #setters);
     Ok(expand::items(&function, "Resource", &body))
 }
 
-/// The names in `{name}` and `{+name}`.
+/// Returns the names in `{name}` and `{+name}`.
 fn variables(uri: &LitStr) -> Result<Vec<String>> {
     let fail = |what: &str| Err(Error::new_spanned(uri, what));
     let text = uri.value();
@@ -86,13 +86,13 @@ fn variables(uri: &LitStr) -> Result<Vec<String>> {
     let mut rest = &*text;
     while let Some((before, after)) = rest.split_once('{') {
         if before.is_empty() && !names.is_empty() {
-            return fail("two variables need text between them");
+            return fail("two variables must have text between them");
         }
         let Some((expression, after)) = after.split_once('}') else {
-            return fail("a '{' is not closed");
+            return fail("unclosed '{'");
         };
         if before.contains('}') {
-            return fail("a '}' has no '{'");
+            return fail("unmatched '}'");
         }
         let name = expression.strip_prefix('+').unwrap_or(expression);
         if name.is_empty()
@@ -101,23 +101,23 @@ fn variables(uri: &LitStr) -> Result<Vec<String>> {
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         {
             return fail(&format!(
-                "{{{expression}}} is not supported; use {{name}} or {{+name}}"
+                "{{{expression}}} is not supported: use {{name}} or {{+name}}"
             ));
         }
         if names.iter().any(|earlier| earlier == name) {
-            return fail(&format!("the variable {{{name}}} occurs twice"));
+            return fail(&format!("duplicate variable {{{name}}}"));
         }
         names.push(name.to_owned());
         rest = after;
     }
     if rest.contains('}') {
-        fail("a '}' has no '{'")
+        fail("unmatched '}'")
     } else {
         Ok(names)
     }
 }
 
-/// Every variable needs a parameter, and the other way round.
+/// Checks that each variable has a parameter, and each parameter a variable.
 fn check_match(uri: &LitStr, variables: &[String], function: &Function) -> Result<()> {
     for argument in function.arguments() {
         argument.refuse_schema_attributes("a variable of a URI")?;
@@ -125,14 +125,14 @@ fn check_match(uri: &LitStr, variables: &[String], function: &Function) -> Resul
         if argument.rename.is_some() || argument.default.is_some() {
             return Err(Error::new_spanned(
                 &argument.ident,
-                "a variable of a URI always has a value and its own name: #[arg] does not apply",
+                "#[arg] does not apply to a variable of a URI: it always has a value and its own name",
             ));
         }
         if !variables.contains(&name) {
-            let help = format!(
-                "the URI has no variable {{{name}}}; add it, or mark the parameter with #[extract]"
+            let message = format!(
+                "the URI has no variable {{{name}}}: add it, or mark the parameter with #[extract]"
             );
-            return Err(Error::new_spanned(&argument.ident, help));
+            return Err(Error::new_spanned(&argument.ident, message));
         }
     }
     let is_missing = |name: &&String| {

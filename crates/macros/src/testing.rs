@@ -1,9 +1,8 @@
-//! What the tests of the expansions share.
+//! Helpers of the tests.
 
 use proc_macro2::TokenStream;
 
-/// Whether the text of `part` occurs in `whole`, aside from white space and trailing commas, which
-/// mean nothing.
+/// Whether the text of `part` occurs in `whole`, ignoring white space and trailing commas.
 pub(crate) fn contains(whole: &TokenStream, part: &impl ToString) -> bool {
     let normal = |text: String| {
         text.split_whitespace()
@@ -14,7 +13,7 @@ pub(crate) fn contains(whole: &TokenStream, part: &impl ToString) -> bool {
     normal(whole.to_string()).contains(&normal(part.to_string()))
 }
 
-/// The expansion, which has to be items.
+/// Parses an expansion as items.
 pub(crate) fn items(expansion: syn::Result<TokenStream>) -> (TokenStream, Vec<syn::Item>) {
     let tokens = expansion.unwrap_or_else(|error| panic!("{error}"));
     let file: syn::File =
@@ -22,7 +21,7 @@ pub(crate) fn items(expansion: syn::Result<TokenStream>) -> (TokenStream, Vec<sy
     (tokens, file.items)
 }
 
-/// The messages of an expansion that has to fail.
+/// Returns the messages of an expansion that must fail.
 pub(crate) fn errors(expansion: syn::Result<TokenStream>) -> Vec<String> {
     match expansion {
         Ok(tokens) => panic!("it expands: {tokens}"),
@@ -30,14 +29,14 @@ pub(crate) fn errors(expansion: syn::Result<TokenStream>) -> Vec<String> {
     }
 }
 
-/// Asserts that the expansion of each case fails with a message that has the text in it.
+/// Asserts that the expansion of each case fails with a message that contains the text.
 #[track_caller]
 pub(crate) fn all_fail(
     expand: fn(TokenStream, TokenStream) -> syn::Result<TokenStream>,
     cases: &[(TokenStream, TokenStream, &str)],
 ) {
-    for (settings, function, text) in cases {
-        let errors = errors(expand(settings.clone(), function.clone()));
+    for (args, function, text) in cases {
+        let errors = errors(expand(args.clone(), function.clone()));
         assert!(
             errors.iter().any(|error| error.contains(text)),
             "{function}: {errors:?} lacks {text:?}"

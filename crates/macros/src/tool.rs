@@ -1,10 +1,10 @@
 //! `#[tool]`.
 
+use crate::attribute_args::{ArgValue, AttributeArgs, public_name};
 use crate::attributes::description;
-use crate::expand;
+use crate::expand::{self, HandlerClosure};
 use crate::function::Function;
-use crate::parameter::{Argument, Default};
-use crate::settings::{AttributeArgs, Value, public_name};
+use crate::parameter::{Argument, DefaultValue};
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::{Error, Result};
@@ -12,57 +12,71 @@ use syn::{Error, Result};
 #[cfg(test)]
 mod tests;
 
-const SETTERS: [(&str, &str, Value); 10] = [
-    ("title", "title", Value::Needed),
-    ("description", "description", Value::Needed),
-    ("read_only", "read_only", Value::Flag),
-    ("destructive", "destructive", Value::Flag),
-    ("idempotent", "idempotent", Value::Flag),
-    ("open_world", "open_world", Value::Flag),
-    ("icon", "icon", Value::Needed),
-    ("scope", "requires_scope", Value::Needed),
-    ("timeout", "timeout", Value::Needed),
-    ("additional_arguments", "additional_arguments", Value::Flag),
+const SETTERS: [(&str, &str, ArgValue); 11] = [
+    ("title", "title", ArgValue::Required),
+    ("description", "description", ArgValue::Required),
+    ("read_only", "read_only", ArgValue::Flag),
+    ("destructive", "destructive", ArgValue::Flag),
+    ("idempotent", "idempotent", ArgValue::Flag),
+    ("open_world", "open_world", ArgValue::Flag),
+    ("icon", "icon", ArgValue::Required),
+    ("scope", "requires_scope", ArgValue::Required),
+    ("timeout", "timeout", ArgValue::Required),
+    ("resumable", "resumable", ArgValue::Absent),
+    (
+        "additional_arguments",
+        "additional_arguments",
+        ArgValue::Flag,
+    ),
 ];
 
-pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<TokenStream> {
+/// The values of `task = ".."`, and the variants of `TaskSupport` that they stand for.
+const TASK_SUPPORT: [(&str, &str); 4] = [
+    ("forbidden", "Never"),
+    ("optional", "WhenPossible"),
+    ("required", "Always"),
+    ("on_demand", "OnDemand"),
+];
+
+pub(crate) fn expand(args: TokenStream, function: TokenStream) -> Result<TokenStream> {
     let function = Function::parse("#[tool]", function)?;
-    let settings: AttributeArgs = syn::parse2(settings)?;
-    let known: Vec<_> = std::iter::once("name")
+    let args: AttributeArgs = syn::parse2(args)?;
+    let known: Vec<_> = ["name", "task"]
+        .into_iter()
         .chain(SETTERS.iter().map(|(key, ..)| *key))
         .collect();
-    settings.check("#[tool]", &known, &["icon"])?;
-    check_name(&settings)?;
+    args.check("#[tool]", &known, &["icon"])?;
+    check_name(&args)?;
 
-    let name = public_name(&settings, &function.ident)?;
-    let texts = description(&settings, &function.attributes.shown);
-    let setters = settings.setters(&SETTERS)?;
-    // A second name is not in the schema, which would refuse it.
+    let name = public_name(&args, &function.ident)?;
+    let description = description(&args, &function.attributes.shown);
+    let setters = args.setters(&SETTERS)?;
+    let task = task_support(&args)?;
+    // The schema does not have the aliases, and so would refuse them.
     let has_alias = function.arguments().any(Argument::has_alias);
-    let open = (has_alias && settings.get("additional_arguments").is_none())
+    let open = (has_alias && args.get("additional_arguments").is_none())
         .then(|| quote!(.additional_arguments(true)));
-    let error = quote!(::carryall::server::HandlerError);
-    let call = expand::call(&function, &error, false, |argument| {
+    let has_arguments = function.has_arguments();
+    let closure = HandlerClosure {
+        function: &function,
+        input: has_arguments.then(|| quote!(__arguments: __Arguments)),
+        is_fallible: false,
+    };
+    let closure = closure.expand(|argument| {
         let ident = &argument.ident;
         quote!(__arguments.#ident)
-    });
-    let at = function.output_span();
-    let body = if function.arguments().next().is_none() {
-        let new = quote_spanned!(at=> ::carryall::server::Tool::without_arguments);
-        quote!(#new(#name, |__ctx: ::carryall::server::Ctx| async move { #call }) #texts #setters)
-    } else {
-        let arguments = arguments(&function);
-        let new = quote_spanned!(at=> ::carryall::server::Tool::new::<__Arguments, _, _, _>);
-        quote! {
-            #arguments
-            #new(#name, |__ctx: ::carryall::server::Ctx, __arguments: __Arguments| async move { #call }) #texts #setters #open
-        }
+    })?;
+    let arguments = has_arguments.then(|| arguments_struct(&function));
+    let new = quote_spanned!(function.output_span()=> ::carryall::server::Tool::new);
+    let body = quote! {
+        #arguments
+        #new(#name, #closure) #description #setters #task #open
     };
     Ok(expand::items(&function, "Tool", &body))
 }
 
-/// The struct that the arguments are decoded into and their schema comes from.
-fn arguments(function: &Function) -> TokenStream {
+/// Returns the struct that the arguments are decoded into and their schema is derived from.
+fn arguments_struct(function: &Function) -> TokenStream {
     let mut defaults = TokenStream::new();
     let fields = function.arguments().enumerate().map(|(index, argument)| {
         let Argument {
@@ -73,8 +87,8 @@ fn arguments(function: &Function) -> TokenStream {
             ..
         } = argument;
         let default = argument.default.as_ref().map(|default| match default {
-            Default::OfType => quote!(#[serde(default)]),
-            Default::Value(_) => {
+            DefaultValue::OfType => quote!(#[serde(default)]),
+            DefaultValue::Expression(_) => {
                 let make = format_ident!("__default_{index}");
                 let path = make.to_string();
                 let value = default.expression();
@@ -102,20 +116,43 @@ fn arguments(function: &Function) -> TokenStream {
     }
 }
 
-/// Names that every client can deal with (`server/tools#tool-names`); one that is not a literal is
-/// checked when the server is built.
-fn check_name(settings: &AttributeArgs) -> Result<()> {
-    let Some(name) = settings.get("name").and_then(|setting| setting.literal()) else {
+/// Returns `.as_task(..)` for the argument `task`: one of the words, or a `TaskSupport`.
+fn task_support(args: &AttributeArgs) -> Result<TokenStream> {
+    let Some(arg) = args.get("task") else {
+        return Ok(TokenStream::new());
+    };
+    let value = arg.required()?;
+    let Some(word) = arg.literal() else {
+        return Ok(quote!(.as_task(#value)));
+    };
+    match TASK_SUPPORT.iter().find(|(name, _)| word.value() == *name) {
+        Some((_, variant)) => {
+            let variant = format_ident!("{variant}");
+            Ok(quote!(.as_task(::carryall::server::TaskSupport::#variant)))
+        }
+        None => {
+            let words: Vec<_> = TASK_SUPPORT.iter().map(|(name, _)| *name).collect();
+            let words = words.join("\", \"");
+            let message = format!("expected one of \"{words}\", or a `TaskSupport`");
+            Err(Error::new_spanned(word, message))
+        }
+    }
+}
+
+/// Refuses names that some clients cannot deal with (`server/tools#tool-names`). A name that is not
+/// a literal is checked when the server is built.
+fn check_name(args: &AttributeArgs) -> Result<()> {
+    let Some(name) = args.get("name").and_then(|arg| arg.literal()) else {
         return Ok(());
     };
     let text = name.value();
-    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    if (1..=128).contains(&text.len()) && text.bytes().all(is_fine) {
+    let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    if (1..=128).contains(&text.len()) && text.bytes().all(is_valid) {
         Ok(())
     } else {
         Err(Error::new_spanned(
             name,
-            "a tool's name has 1 to 128 characters out of A-Z, a-z, 0-9, '_', '-' and '.'",
+            "the name of a tool has 1 to 128 characters out of A-Z, a-z, 0-9, '_', '-' and '.'",
         ))
     }
 }

@@ -28,6 +28,7 @@ pub mod validate;
 pub mod wire;
 
 mod call;
+mod call_end;
 mod caller;
 mod encode;
 mod era;
@@ -41,6 +42,7 @@ mod reply;
 mod source;
 
 pub use call::{Call, CallParts};
+pub use call_end::{CallEnd, OutcomeStatus};
 pub use caller::{Caller, CallerId};
 pub use carryall_types::{Clipped, Printable, PrintableFmt, is_printable};
 pub use encode::{Encoded, encode_error};

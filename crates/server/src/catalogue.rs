@@ -1,37 +1,38 @@
-//! What the server offers, as one immutable value.
+//! What a server offers, as one immutable value.
 //!
-//! Lists are sorted by name, so that they look the same on every replica and a cursor ("after this
-//! name") survives additions and removals. Each entry is kept as the JSON that lists show; the
-//! first page of each list is kept whole. A change makes a new catalogue and puts it in the place
-//! of the old one.
+//! Lists are sorted by name: that order is the same on every replica, and a cursor that says "after
+//! this name" survives additions and removals. Entries are kept as the JSON that lists show, and
+//! the first page of each list is rendered in advance. A change makes a new catalogue, which
+//! replaces the old one.
 
-use crate::completion::{CompletionKey, Handler as CompletionHandler};
-use crate::prompt::{Prompt, PromptEntry};
-use crate::refusal::concise;
-use crate::render::{Cache, ResultWriter};
-use crate::resource::{Resource, ResourceEntry, ResourceKind};
-use crate::rounds::Sealer;
-use crate::tasks::TaskSupport;
-use crate::tool::Tool;
-use crate::tool_entry::ToolEntry;
-use crate::uri::UriVariables;
+pub(crate) mod access;
+pub(crate) mod completion;
+pub(crate) mod content;
+pub(crate) mod instances;
+pub(crate) mod list;
+pub(crate) mod prompt;
+pub(crate) mod rate_limit;
+pub(crate) mod resource;
+pub(crate) mod tool;
+pub(crate) mod tool_entry;
+pub(crate) mod uri;
+
+use crate::call::requirements::{Requirements, States};
+use crate::call::result_writer::ResultWriter;
+use crate::tasks::options::TaskSupport;
 use carryall_proto::Principal;
-use carryall_proto::cursor::Cursor;
-use carryall_types::{CacheScope, ErrorObject, Method, RawJson};
-use std::collections::{BTreeMap, HashMap};
+use carryall_types::RawJson;
+use completion::{CompletionHandler, CompletionKey, CompletionTarget};
+use list::{List, ListKind, ListSettings, Listed};
+use prompt::{Prompt, PromptEntry};
+use resource::{Resource, ResourceEntry, ResourceKind};
+use std::collections::HashMap;
 use std::sync::Arc;
+use tool::Tool;
+use tool_entry::ToolEntry;
+use uri::UriVariables;
 
-/// The longest name or URI of an entry. Each of them has to fit into a cursor, or the pages behind
-/// it would be lost.
-const MAX_KEY_BYTES: usize = 4096;
-
-/// How lists are cut and how long they may be kept.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ListSettings {
-    pub(crate) page_size: usize,
-    pub(crate) cache: Cache,
-}
-
+/// The tools, prompts, resources and completions of a server.
 #[derive(Clone, Default)]
 pub(crate) struct Catalogue {
     pub(crate) tools: List<ToolEntry>,
@@ -39,14 +40,6 @@ pub(crate) struct Catalogue {
     pub(crate) resources: List<ResourceEntry>,
     pub(crate) templates: List<ResourceEntry>,
     pub(crate) completions: HashMap<CompletionKey, CompletionHandler>,
-}
-
-/// An entry of a list.
-pub(crate) trait Listed {
-    fn key(&self) -> &str;
-    fn json(&self) -> &RawJson;
-    fn allows(&self, caller: Option<&Principal>) -> bool;
-    fn is_restricted(&self) -> bool;
 }
 
 macro_rules! listed {
@@ -72,157 +65,6 @@ listed!(ToolEntry, self, self.tool.name(), self.tool.access);
 listed!(PromptEntry, self, self.prompt.name(), self.prompt.access);
 listed!(ResourceEntry, self, &self.key, self.resource.access);
 
-/// Entries by key, in the order of their keys.
-pub(crate) struct List<T> {
-    entries: BTreeMap<Box<str>, Arc<T>>,
-    index: HashMap<Box<str>, Arc<T>>,
-    first_page: Option<RawJson>,
-}
-
-impl<T> Default for List<T> {
-    fn default() -> Self {
-        Self {
-            entries: BTreeMap::new(),
-            index: HashMap::new(),
-            first_page: None,
-        }
-    }
-}
-
-impl<T> Clone for List<T> {
-    fn clone(&self) -> Self {
-        Self {
-            entries: self.entries.clone(),
-            index: self.index.clone(),
-            first_page: self.first_page.clone(),
-        }
-    }
-}
-
-impl<T: Listed> List<T> {
-    /// The entry under `key`, unless the caller may not know of it.
-    pub(crate) fn get(&self, key: &str, caller: Option<&Principal>) -> Option<&Arc<T>> {
-        self.index.get(key).filter(|entry| entry.allows(caller))
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
-        self.entries.values()
-    }
-
-    /// The entry under `key`, whoever may know of it.
-    fn find(&self, key: &str) -> Option<&Arc<T>> {
-        self.index.get(key)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    fn is_restricted(&self) -> bool {
-        self.entries.values().any(|entry| entry.is_restricted())
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// Adds an entry; `false` if the key was taken, and the old entry has been replaced.
-    fn insert(&mut self, entry: T) -> Result<bool, String> {
-        let key: Box<str> = entry.key().into();
-        if key.len() > MAX_KEY_BYTES {
-            return Err(format!(
-                "{:?} is longer than {MAX_KEY_BYTES} bytes",
-                concise(&key)
-            ));
-        }
-        let entry = Arc::new(entry);
-        self.index.insert(key.clone(), Arc::clone(&entry));
-        Ok(self.entries.insert(key, entry).is_none())
-    }
-
-    pub(crate) fn remove(&mut self, key: &str) -> bool {
-        self.index.remove(key);
-        self.entries.remove(key).is_some()
-    }
-
-    /// Renders the first page ahead, where it is the same for everybody.
-    fn prepare(
-        &mut self,
-        method: &Method,
-        member: &str,
-        settings: ListSettings,
-        stamp: &ResultWriter,
-    ) {
-        self.first_page = None;
-        if !self.entries.values().any(|entry| entry.is_restricted()) {
-            self.first_page = self
-                .page(method, member, None, None, settings, (stamp, None))
-                .ok();
-        }
-    }
-
-    /// The page behind `cursor`, as this caller may see it. Where callers see different lists, a
-    /// cursor is sealed for its caller, if there are keys that all replicas have: the name in it
-    /// may be one that others must not know.
-    pub(crate) fn page(
-        &self,
-        method: &Method,
-        member: &str,
-        cursor: Option<&str>,
-        caller: Option<&Principal>,
-        settings: ListSettings,
-        (stamp, sealer): (&ResultWriter, Option<&Sealer>),
-    ) -> Result<RawJson, ErrorObject> {
-        let restricted = self.entries.values().any(|entry| entry.is_restricted());
-        let sealer = sealer.filter(|_| restricted);
-        let after = match cursor {
-            None => match &self.first_page {
-                Some(page) => return Ok(page.clone()),
-                None => None,
-            },
-            Some(cursor) => Some(match sealer {
-                Some(sealer) => sealer.open_cursor(method.as_str(), caller, cursor)?.after,
-                None => Cursor::decode(method.as_str(), cursor)?.after,
-            }),
-        };
-        let mut cache = settings.cache;
-        if restricted {
-            // The list differs between callers, so nobody may pass it on, and that holds for all of
-            // its pages.
-            cache.scope = CacheScope::Private;
-        }
-        let start = match &after {
-            None => std::ops::Bound::Unbounded,
-            Some(after) => std::ops::Bound::Excluded(after.clone()),
-        };
-        let mut visible = self
-            .entries
-            .range((start, std::ops::Bound::Unbounded))
-            .filter(|(_, e)| e.allows(caller));
-        let page: Vec<&Arc<T>> = visible
-            .by_ref()
-            .take(settings.page_size)
-            .map(|(_, entry)| entry)
-            .collect();
-        let next = match (visible.next(), page.last()) {
-            (Some(_), Some(last)) => {
-                let cursor = Cursor::new(method.as_str(), last.key());
-                match sealer {
-                    Some(sealer) => sealer.seal_cursor(&cursor, caller),
-                    None => cursor.encode().ok(),
-                }
-            }
-            _ => None,
-        };
-        Ok(stamp.page(
-            member,
-            page.iter().map(|entry| entry.json()),
-            next.as_deref(),
-            cache,
-        ))
-    }
-}
-
 impl Catalogue {
     pub(crate) fn add_tool(&mut self, tool: Tool) -> Result<bool, String> {
         self.tools.insert(ToolEntry::new(tool)?)
@@ -233,6 +75,61 @@ impl Catalogue {
         self.tools
             .iter()
             .any(|entry| entry.tool.task != TaskSupport::Never)
+    }
+
+    /// Returns what handlers need and a server with these states does not have.
+    pub(crate) fn unmet_requirements(&self, states: &States) -> Vec<String> {
+        let mut unmet = Vec::new();
+        let mut check = |what: &str, name: &str, requirements: &Requirements| {
+            let missing = requirements.unmet(states);
+            unmet.extend(missing.map(|missing| format!("{what} {name:?}: {missing}")));
+        };
+        for entry in self.tools.iter() {
+            check("tool", entry.key(), &entry.tool.handler.requirements);
+        }
+        for entry in self.prompts.iter() {
+            check("prompt", entry.key(), &entry.prompt.handler.requirements);
+        }
+        for entry in self.resources.iter().chain(self.templates.iter()) {
+            let resource = &entry.resource;
+            check("resource", entry.key(), &resource.handler.requirements);
+            if let Some(instances) = &resource.instances {
+                check("resource", entry.key(), &instances.requirements);
+            }
+        }
+        for (key, handler) in &self.completions {
+            check("completion of", &key.argument, &handler.requirements);
+        }
+        unmet
+    }
+
+    /// Returns the completions of what is not in the catalogue.
+    pub(crate) fn unknown_completions(&self) -> Vec<String> {
+        let mut unknown = Vec::new();
+        for key in self.completions.keys() {
+            let argument = &key.argument;
+            match &key.of {
+                CompletionTarget::Prompt(name) => match self.prompts.find(name) {
+                    None => unknown.push(format!("completion of prompt {name:?}: no such prompt")),
+                    Some(prompt) if !prompt.accepts_argument(argument) => unknown.push(format!(
+                        "completion of prompt {name:?}: it has no argument {argument:?}"
+                    )),
+                    Some(_) => {}
+                },
+                CompletionTarget::Template(uri) => match self.templates.find(uri) {
+                    None => unknown.push(format!(
+                        "completion of resource template {uri:?}: no such template"
+                    )),
+                    Some(template) if !template.has_variable(argument) => unknown.push(format!(
+                        "completion of resource template {uri:?}: it has no variable {argument:?}"
+                    )),
+                    Some(_) => {}
+                },
+            }
+        }
+        // In the order of their texts: a map has none.
+        unknown.sort_unstable();
+        unknown
     }
 
     pub(crate) fn add_prompt(&mut self, prompt: Prompt) -> Result<bool, String> {
@@ -249,9 +146,9 @@ impl Catalogue {
         }
     }
 
-    /// What stands for `uri`, whoever may know of it: the resource itself, else the first template
-    /// that matches. It is the same one for every caller, so that no template leads around the rule
-    /// of a resource.
+    /// Returns the entry that `uri` stands for, whoever may know of it: the resource itself, else
+    /// the first template that matches. It is the same for every caller, so that no template
+    /// circumvents the access rule of a resource.
     pub(crate) fn resource_at(&self, uri: &str) -> Option<(Arc<ResourceEntry>, UriVariables)> {
         let exact = self
             .resources
@@ -265,14 +162,20 @@ impl Catalogue {
         })
     }
 
-    /// Whether the caller may know that the resource at `uri` exists. What the catalogue does not
-    /// have has no rule.
+    /// Whether the caller may know that the resource at `uri` exists. A resource that the catalogue
+    /// does not have has no access rule.
     pub(crate) fn may_know(&self, uri: &str, caller: Option<&Principal>) -> bool {
         self.resource_at(uri)
             .is_none_or(|(entry, _)| entry.allows(caller))
     }
 
-    /// Whether some entries are not for everybody.
+    /// Whether some templates list their instances.
+    pub(crate) fn lists_instances(&self) -> bool {
+        let mut templates = self.templates.iter();
+        templates.any(|entry| entry.resource.instances.is_some())
+    }
+
+    /// Whether some callers may not know of some entries.
     pub(crate) fn is_restricted(&self) -> bool {
         self.tools.is_restricted()
             || self.prompts.is_restricted()
@@ -280,19 +183,15 @@ impl Catalogue {
             || self.templates.is_restricted()
     }
 
-    /// Renders what can be rendered ahead. To be called after the last change.
-    pub(crate) fn prepare(&mut self, settings: ListSettings, stamp: &ResultWriter) {
+    /// Renders the first pages in advance. Called after the last change.
+    pub(crate) fn render_first_pages(&mut self, settings: ListSettings, results: &ResultWriter) {
         self.tools
-            .prepare(&Method::ToolsList, "tools", settings, stamp);
+            .render_first_page(&ListKind::TOOLS, settings, results);
         self.prompts
-            .prepare(&Method::PromptsList, "prompts", settings, stamp);
+            .render_first_page(&ListKind::PROMPTS, settings, results);
         self.resources
-            .prepare(&Method::ResourcesList, "resources", settings, stamp);
-        self.templates.prepare(
-            &Method::ResourcesTemplatesList,
-            "resourceTemplates",
-            settings,
-            stamp,
-        );
+            .render_first_page(&ListKind::RESOURCES, settings, results);
+        self.templates
+            .render_first_page(&ListKind::TEMPLATES, settings, results);
     }
 }

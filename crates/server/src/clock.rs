@@ -1,9 +1,9 @@
-//! The time of day, as rows and tokens have it.
+//! The time of day, as rows and tokens have it: milliseconds since the epoch.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How far the clocks of two replicas may differ without a token being accepted after its use was
-/// forgotten, in milliseconds: a mark that has to outlive a token is kept this much longer.
+/// The most that the clocks of two replicas may differ, in milliseconds. A row that has to outlive a
+/// token is kept this much longer.
 pub(crate) const MAX_SKEW_MS: u64 = 10 * 60 * 1000;
 
 /// Milliseconds since the epoch.

@@ -1,8 +1,8 @@
 //! Build an MCP server that any replica can answer.
 //!
 //! A [`Server`] is a `tower` service from [`Call`](carryall_proto::Call) to
-//! [`Reply`](carryall_proto::Reply). It keeps nothing between two calls but what it offers: each
-//! request brings all that is needed to answer it.
+//! [`Reply`](carryall_proto::Reply). Each request contains everything that is needed to answer it:
+//! no answer depends on an earlier request of the same client or on its connection.
 //!
 //! ```
 //! use carryall_server::{Ctx, Server, Tool};
@@ -15,7 +15,7 @@
 //!
 //! # fn main() -> Result<(), carryall_server::BuildError> {
 //! let server = Server::new("greeter", "1.0.0")
-//!     .tool(Tool::new("greet", async |_: Ctx, args: Greeting| format!("Hello, {}!", args.name)))
+//!     .tool(Tool::new("greet", async |args: Greeting| format!("Hello, {}!", args.name)))
 //!     .build()?;
 //! # drop(server);
 //! # Ok(()) }
@@ -23,230 +23,58 @@
 //!
 //! | To | use |
 //! |---|---|
-//! | offer something | [`Tool`], [`Prompt`], [`Resource`], [`FileRoot`]; [`ServerBuilder::complete_prompt`] |
-//! | return something, or fail | [`Json`], [`ToolOutput`], [`HandlerError`]; [`Contents`], [`Failure`] |
-//! | ask the user, the model or the client, in the middle of a call | [`Ctx::ask`], [`Form`], [`Ctx::once`] |
-//! | remember something between calls | [`Ctx::handle`], [`Handle`], [`ServerBuilder::store`] |
-//! | work for longer than a call should take | [`Tool::as_task`], [`Ctx::become_task`], [`ServerBuilder::tasks`] |
-//! | know who asks, and say how far it has come | [`Ctx`], [`State`], [`FromCtx`] |
-//! | add and remove while the server runs | [`Server::change`] |
-//! | tell listeners | [`Server::resource_updated`]; changed lists tell by themselves |
+//! | offer tools, prompts and resources | [`Tool`], [`Prompt`], [`Resource`], [`FileRoot`]; [`ServerBuilder::complete_prompt`] |
+//! | return a result or an error | [`Json`], [`ToolOutput`], [`Contents`]; [`HandlerError`] |
+//! | ask the user, the model or the client in the middle of a call | [`Ctx::ask`], [`Form`], [`Ctx::once`] |
+//! | keep state between calls | [`Ctx::handle`], [`Handle`], [`ServerBuilder::store`] |
+//! | run long work | [`Tool::as_task`], [`Ctx::become_task`], [`ServerBuilder::tasks`] |
+//! | use the caller, the server's state and progress reports | [`Ctx`], [`State`], [`FromCtx`] |
+//! | change the catalogue while the server runs | [`Server::change`], which notifies subscribers |
+//! | notify subscribers of a resource | [`Server::resource_updated`] |
+//! | serve with a server of one's own | [`Server::maintain`] |
 
-mod access;
+mod call;
 mod catalogue;
 mod clock;
-mod completion;
-mod content;
-mod core;
-mod ctx;
+mod discovery;
 mod dispatch;
-mod handles;
-mod keys;
-mod ledger;
-mod limits;
-mod listen;
-mod outbox;
-mod output;
-mod prompt;
+mod environment;
+mod live_catalogue;
+mod middleware;
+mod outcome;
 mod random;
-mod rate;
-mod refusal;
-mod render;
-mod resource;
-mod rounds;
-mod running;
+mod replication;
+mod schema;
 mod server;
-mod settle;
-mod shared;
+mod state;
+mod subscriptions;
 mod tasks;
-mod tool;
-mod tool_entry;
-mod uri;
 
-pub use completion::{CompletionQuery, IntoSuggestions, Suggestions, matching};
-pub use ctx::{Ctx, FromCtx, State};
-pub use handles::{Handle, HandleError, HandleState, NewHandle, Stored};
-pub use keys::{KeyringError, keyring_from_env, keyring_from_file};
-pub use output::{Failure, HandlerError, IntoToolOutput, Json, ToolOutput};
-pub use prompt::{IntoPrompt, IntoPromptResult, Prompt, PromptArguments};
-pub use render::Cache;
-pub use resource::{Contents, IntoContents, IntoResource, Resource};
-pub use rounds::{ElicitOutcome, Form, FormError, Question, form_of};
-pub use running::ServerFuture;
+pub use call::ask::Ask;
+pub use call::ctx::Ctx;
+pub use call::error_policy::{ErrorAction, FailedCall};
+pub use call::extract::{ClientInfo, Extension, FromCtx, FromInput, State};
+pub use call::handler::Handler;
+pub use call::handler_error::{Disclosure, HandlerError};
+pub use call::output::{IntoToolOutput, Json, ToolOutput};
+pub use call::progress::{ProgressUpdate, ProgressValue};
+pub use call::requirements::Requirements;
+pub use call::server_handle::ServerHandle;
+pub use catalogue::completion::{CompletionQuery, IntoSuggestions, Suggestions, matching};
+pub use catalogue::instances::{IntoInstances, ListQuery};
+pub use catalogue::prompt::{IntoPrompt, IntoPromptResult, Prompt, PromptArguments};
+pub use catalogue::resource::{Contents, IntoContents, IntoResource, Resource};
+pub use catalogue::tool::{IntoTool, Tool, ToolArguments};
+pub use catalogue::uri::{FileRoot, UriVariables};
+pub use dispatch::handler_future::ServerFuture;
+pub use middleware::{FnLayer, FnMiddleware, Next, Timeout, TimeoutService, layer_fn};
+pub use schema::schema_of;
+pub(crate) use schema::{arguments_schema, no_arguments};
 pub use server::{BuildError, CatalogueChange, Server, ServerBuilder};
-pub use tasks::{TaskSupport, Tasks};
-pub use tool::{IntoTool, Tool};
-pub use uri::{FileRoot, UriVariables};
-
-use carryall_types::JsonObject;
-
-/// The JSON Schema of a type as tools show it: 2020-12, without the type's own name.
-#[must_use]
-pub fn schema_of<T: schemars::JsonSchema>() -> JsonObject {
-    let mut schema = match schemars::schema_for!(T).to_value() {
-        serde_json::Value::Object(schema) => schema,
-        // `true` and `false` are schemas too; only the first can come out of a type.
-        _ => JsonObject::new(),
-    };
-    schema.shift_remove("title");
-    schema.values_mut().for_each(without_number_formats);
-    schema
-}
-
-/// The schema of a tool's arguments: that of the type, which also refuses what the type does not
-/// have, unless something in it is about further members already.
-fn arguments_schema<T: schemars::JsonSchema>() -> JsonObject {
-    /// What decides about members beside `properties`, or brings properties of its own, which
-    /// `additionalProperties` would not know.
-    const ABOUT_MEMBERS: [&str; 14] = [
-        "additionalProperties",
-        "unevaluatedProperties",
-        "patternProperties",
-        "propertyNames",
-        "allOf",
-        "anyOf",
-        "oneOf",
-        "not",
-        "if",
-        "then",
-        "else",
-        "dependentSchemas",
-        "$ref",
-        "$dynamicRef",
-    ];
-    let mut schema = schema_of::<T>();
-    if !ABOUT_MEMBERS
-        .iter()
-        .any(|keyword| schema.contains_key(*keyword))
-    {
-        schema.insert("additionalProperties".into(), false.into());
-    }
-    schema
-}
-
-/// Takes out `format`s such as `uint8` and `double`, which name Rust's types: no dialect knows
-/// them, and validators of other languages complain about each.
-fn without_number_formats(schema: &mut serde_json::Value) {
-    match schema {
-        serde_json::Value::Object(members) => {
-            let numeric = |format: &str| {
-                matches!(format, "float" | "double")
-                    || format
-                        .trim_start_matches('u')
-                        .strip_prefix("int")
-                        .is_some_and(|bits| bits.bytes().all(|b| b.is_ascii_digit()))
-            };
-            if members
-                .get("format")
-                .and_then(|format| format.as_str())
-                .is_some_and(numeric)
-            {
-                members.shift_remove("format");
-            }
-            let is_data = |name: &str| matches!(name, "default" | "const" | "enum" | "examples");
-            let subschemas = members.iter_mut().filter(|(name, _)| !is_data(name));
-            subschemas.for_each(|(_, schema)| without_number_formats(schema));
-        }
-        serde_json::Value::Array(items) => items.iter_mut().for_each(without_number_formats),
-        _ => {}
-    }
-}
-
-/// The schema of a tool without arguments.
-fn no_arguments() -> JsonObject {
-    let mut schema = JsonObject::new();
-    schema.insert("type".into(), "object".into());
-    schema.insert("additionalProperties".into(), false.into());
-    schema
-}
-
-#[cfg(test)]
-mod tests {
-    #[derive(schemars::JsonSchema)]
-    #[allow(dead_code)]
-    struct Numbers {
-        small: Option<u8>,
-        many: Vec<i64>,
-        half: f64,
-        size: usize,
-        name: String,
-    }
-
-    #[derive(schemars::JsonSchema, serde::Deserialize)]
-    #[allow(dead_code)]
-    struct Inner {
-        b: bool,
-    }
-
-    #[derive(schemars::JsonSchema, serde::Deserialize)]
-    #[allow(dead_code)]
-    #[serde(tag = "kind")]
-    enum Kind {
-        One { x: i64 },
-        Two { y: i64 },
-    }
-
-    #[derive(schemars::JsonSchema, serde::Deserialize)]
-    #[allow(dead_code)]
-    struct Flat<T> {
-        a: bool,
-        #[serde(flatten)]
-        rest: T,
-    }
-
-    #[derive(schemars::JsonSchema)]
-    #[allow(dead_code)]
-    #[schemars(extend("additionalProperties" = true))]
-    struct Open {
-        a: bool,
-    }
-
-    #[derive(schemars::JsonSchema)]
-    #[allow(dead_code)]
-    struct Nested {
-        inner: Inner,
-    }
-
-    #[test]
-    fn arguments_are_closed_unless_their_type_says_something_else() {
-        use super::arguments_schema;
-        use std::collections::HashMap;
-        let closed = Some(&serde_json::json!(false));
-        let schema = arguments_schema::<Numbers>();
-        assert_eq!(schema.get("additionalProperties"), closed);
-        assert_eq!(
-            arguments_schema::<Flat<Inner>>().get("additionalProperties"),
-            closed
-        );
-        let nested = arguments_schema::<Nested>();
-        assert_eq!(nested.get("additionalProperties"), closed);
-        assert!(
-            nested["$defs"]["Inner"]
-                .get("additionalProperties")
-                .is_none()
-        );
-        assert_eq!(arguments_schema::<Open>()["additionalProperties"], true);
-        for open in [
-            arguments_schema::<Flat<HashMap<String, String>>>(),
-            arguments_schema::<Flat<Kind>>(),
-            arguments_schema::<HashMap<String, i64>>(),
-            arguments_schema::<carryall_types::JsonObject>(),
-            arguments_schema::<Kind>(),
-        ] {
-            assert_ne!(open.get("additionalProperties"), closed, "{open:?}");
-        }
-    }
-
-    #[test]
-    fn derived_schemas_name_no_types_of_rust() {
-        let schema = serde_json::to_string(&super::schema_of::<Numbers>()).unwrap();
-        assert!(
-            !schema.contains("format") && !schema.contains("title"),
-            "{schema}"
-        );
-        assert!(
-            schema.contains("2020-12") && schema.contains("\"minimum\":0"),
-            "{schema}"
-        );
-    }
-}
+pub use state::handles::error::HandleError;
+pub use state::handles::handle::{Handle, HandleState};
+pub use state::handles::{LoadedHandle, NewHandle};
+pub use state::keys::{KeyringError, keyring_from_env, keyring_from_file};
+pub use state::rounds::form::{FormError, form_of};
+pub use state::rounds::question::{ElicitOutcome, Form, Question};
+pub use tasks::options::{TaskOptions, TaskSupport};

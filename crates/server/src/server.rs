@@ -1,113 +1,179 @@
-//! The server, and how to build and change one.
+//! The handle of a server.
 
-use crate::catalogue::{Catalogue, ListSettings};
-use crate::completion::{self, CompletionKey, CompletionQuery, CompletionTarget, IntoSuggestions};
-use crate::core::{Core, Features, Settings};
-use crate::ctx::Ctx;
-use crate::dispatch;
-use crate::keys::Keys;
-use crate::prompt::IntoPrompt;
-use crate::rate::RateLimit;
-use crate::render::{Cache, ResultWriter};
-use crate::resource::IntoResource;
-use crate::rounds::Sealer;
-use crate::running::{OnTheSeam, ServerFuture};
-use crate::shared::Shared;
-use crate::tasks::{TaskEngine, TaskSupport, Tasks};
-use crate::tool::IntoTool;
-use carryall_proto::budget::Amount;
+mod builder;
+mod change;
+mod limits;
+
+pub use builder::ServerBuilder;
+pub use change::{BuildError, CatalogueChange};
+
+use crate::dispatch::Dispatcher;
+use crate::dispatch::handler_future::ServerFuture;
+use crate::environment::ChangePublisher as _;
 use carryall_proto::listen::Change;
 use carryall_proto::seal::Keyring;
-use carryall_proto::{Call, CallError, Reply, SharedService};
+use carryall_proto::{Call, Reply, SharedService};
 use carryall_store::Store;
-use carryall_types::{
-    CacheScope, Icon, Implementation, JsonObject, JsonValue, TASKS_EXTENSION, meta_key,
-};
-use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use carryall_types::Implementation;
 use std::convert::Infallible;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, pending, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
-use tower_layer::Layer;
 use tower_service::Service;
 
-/// How long a round may take unless the builder says otherwise.
-const ROUND_LIFETIME: Duration = Duration::from_secs(60 * 60);
-
-/// An MCP server: a cheap handle, all clones of which are the same server.
+/// An MCP server: a `tower` service from [`Call`] to [`Reply`].
+///
+/// Cheap to clone; all clones are the same server. Dropping the last one ends its subscriptions.
 #[derive(Clone)]
 pub struct Server {
-    pub(crate) core: Arc<Core>,
+    inner: Arc<ServerInner>,
     layered: Option<SharedService>,
 }
 
+struct ServerInner {
+    dispatcher: Arc<Dispatcher>,
+    /// Held by the one future that does the background work.
+    maintenance: tokio::sync::Mutex<()>,
+}
+
 impl Server {
-    /// Begins a server with this name and version.
-    // The builder is what everybody wants next.
+    /// Returns a builder for a server with this name and version.
+    // Servers are made by their builder alone.
     #[allow(clippy::new_ret_no_self)]
     pub fn new(name: impl Into<String>, version: impl Into<String>) -> ServerBuilder {
         ServerBuilder::new(Implementation::new(name, version))
     }
 
-    /// Adds, replaces and removes tools, prompts and resources while the server runs. All changes
-    /// of one call become visible at once, and the listeners of each list that differs are told.
+    /// Adds, replaces and removes tools, prompts and resources while the server runs.
     ///
-    /// Changes wait for each other, so `change` must not be called from within `change`.
+    /// All changes of one call become visible at once, and the subscribers of each list that
+    /// differs are notified. Changes wait for each other, so `change` must not be called from
+    /// within `change`.
     ///
     /// # Errors
-    /// When an entry is not valid; then nothing has changed.
+    /// When an entry is not valid. Nothing has changed then.
     pub fn change<T>(
         &self,
         change: impl FnOnce(&mut CatalogueChange<'_>) -> T,
     ) -> Result<T, BuildError> {
-        let changed = self.core.change(|catalogue| {
+        let dispatcher = self.dispatcher();
+        let changed = dispatcher.catalogue.change(|catalogue| {
             let mut edit = CatalogueChange {
                 catalogue,
-                has_tasks: self.core.tasks.is_some(),
+                has_tasks: dispatcher.tasks.is_some(),
                 problems: Vec::new(),
             };
             let value = change(&mut edit);
-            if edit.problems.is_empty() {
+            let mut problems = edit.problems;
+            problems.extend(catalogue.unmet_requirements(&dispatcher.environment.states));
+            if problems.is_empty() {
                 Ok(value)
             } else {
-                Err(edit.problems.join("; "))
+                Err(problems.join("; "))
             }
         });
         changed.map_err(BuildError)
     }
 
-    /// Tells the listeners of this resource, or of one above it, that its content has changed;
-    /// those of them who may read it. Listeners of other replicas are told through the server's
-    /// [store](ServerBuilder::store).
+    /// Notifies the subscribers of this resource, or of one above it, that its content has changed,
+    /// except those who may not read it.
+    ///
+    /// Subscribers on other replicas are notified through the server's
+    /// [store](ServerBuilder::store), by its background work ([`maintain`](Self::maintain)).
     pub fn resource_updated(&self, uri: &str) {
-        self.core.tell(&Change::Resource(uri.into()));
+        self.dispatcher()
+            .catalogue
+            .publish(&Change::Resource(uri.into()));
     }
 
-    /// The server as a service that transports call without a detour.
+    /// Notifies subscribers that the list of resources has changed, for example the instances that a
+    /// template lists ([`Resource::list`](crate::Resource::list)). Changes of the catalogue notify
+    /// them without it.
+    pub fn resource_list_changed(&self) {
+        self.dispatcher().catalogue.publish(&Change::Resources);
+    }
+
+    /// Does the server's background work for as long as it is polled. It never completes: whoever
+    /// serves the server polls it beside, and drops it to stop.
+    ///
+    /// The background work removes expired rows from the store, exchanges change notifications with
+    /// other replicas, and takes over tasks whose process has gone. Where several futures of one
+    /// server exist, one of them works and the others wait for its end.
+    ///
+    /// `carryall::serve` and `carryall::serve_stdio` do this themselves. With a server of your own,
+    /// spawn it:
+    ///
+    /// ```
+    /// # async fn run() -> Result<(), carryall_server::BuildError> {
+    /// let server = carryall_server::Server::new("greeter", "1.0.0").build()?;
+    /// let maintenance = tokio::spawn(server.maintain());
+    /// // Serve `server` here.
+    /// maintenance.abort();
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// A server without it answers calls correctly, and works on the tasks that it creates. Expired
+    /// state is treated as absent; writes remove expired rows now and then. Changes reach the
+    /// subscribers of this process. But changes do not reach or come from other replicas, and tasks
+    /// of a process that has gone are not taken over. So a server with replicas, and one whose
+    /// tasks are to survive a restart, needs it.
+    ///
+    /// Cancel safe. Call and poll it within a tokio runtime that has time enabled.
+    pub fn maintain(&self) -> impl Future<Output = ()> + Send + use<> {
+        let inner = Arc::clone(&self.inner);
+        // Subscribed now and not at the first poll, so that no change is missed in between.
+        let changes = inner.dispatcher.catalogue.subscribe_to_replicas();
+        let tasks = inner.dispatcher.tasks.clone();
+        let tasks = tasks.map(|tasks| (tasks.subscribe(), tasks));
+        async move {
+            let _guard = inner.maintenance.lock().await;
+            let dispatcher = &inner.dispatcher;
+            let tasks = async {
+                match tasks {
+                    Some((changes, tasks)) => tasks.maintain(changes).await,
+                    None => pending().await,
+                }
+            };
+            tokio::join!(
+                dispatcher.environment.store.sweep_at_intervals(),
+                dispatcher.catalogue.replicate(changes),
+                tasks,
+            );
+        }
+    }
+
+    /// Returns the server as a service that transports call with one indirection less.
     #[must_use]
     pub fn into_shared(self) -> SharedService {
         match self.layered {
             Some(_) => SharedService::new(self),
-            // Whatever its author wrote is guarded in there.
-            None => SharedService::from_fn(move |call| {
-                Box::pin(OnTheSeam(dispatch::answer(&self.core, call)))
-            }),
+            // `ServerFuture` catches panics of author code itself.
+            None => {
+                let dispatcher = Arc::clone(self.dispatcher());
+                SharedService::from_fn(move |call| {
+                    let mut answer = dispatcher.answer(call);
+                    Box::pin(poll_fn(move |cx| {
+                        Pin::new(&mut answer)
+                            .poll(cx)
+                            .map_err(|never| match never {})
+                    }))
+                })
+            }
         }
     }
 
-    /// The name of the server.
+    /// Returns the name of the server.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.core.sealer.server()
+        &self.dispatcher().environment.info.name
     }
 
-    /// The keys that the server seals with now; `None` if it was given none.
+    /// Returns the keys that the server seals with now; `None` if it was not given any.
     #[must_use]
     pub fn keyring(&self) -> Option<Arc<Keyring>> {
-        let keys = self.core.sealer.keys();
+        let keys = self.dispatcher().environment.sealer.keys();
         if keys.is_ephemeral() {
             None
         } else {
@@ -115,24 +181,27 @@ impl Server {
         }
     }
 
-    /// The store that this server shares with its replicas; `None` if it was not told that it has
-    /// any.
+    /// Returns the store that the server shares with its replicas; `None` unless it is
+    /// [`replicated`](ServerBuilder::replicated).
     #[must_use]
     pub fn shared_store(&self) -> Option<Arc<dyn Store>> {
-        let shared = &self.core.shared;
-        (shared.is_replicated() && !shared.lacks_shared_store()).then(|| Arc::clone(shared.store()))
+        self.dispatcher().environment.store.shared().cloned()
     }
 
-    /// Ends all subscriptions with their closing result, and takes no new ones. Calls go on being
-    /// answered.
+    /// Ends all subscriptions with their closing result, and refuses new ones. Other calls are
+    /// still answered.
     pub fn close_subscriptions(&self) {
-        self.core.hub.close();
+        self.dispatcher().catalogue.subscriptions().close();
     }
 
-    /// How many subscriptions are open.
+    /// Returns the number of open subscriptions.
     #[must_use]
     pub fn subscriptions(&self) -> usize {
-        self.core.hub.len()
+        self.dispatcher().catalogue.subscriptions().len()
+    }
+
+    fn dispatcher(&self) -> &Arc<Dispatcher> {
+        &self.inner.dispatcher
     }
 }
 
@@ -147,7 +216,7 @@ impl Service<Call> for Server {
 
     fn call(&mut self, call: Call) -> ServerFuture {
         match &self.layered {
-            None => dispatch::answer(&self.core, call),
+            None => self.dispatcher().answer(call),
             Some(service) => {
                 let id = call.id().clone();
                 ServerFuture::layered(service.answer(call), id)
@@ -159,510 +228,5 @@ impl Service<Call> for Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").finish_non_exhaustive()
-    }
-}
-
-/// What can be changed while the server runs; see [`Server::change`].
-pub struct CatalogueChange<'a> {
-    catalogue: &'a mut Catalogue,
-    has_tasks: bool,
-    problems: Vec<String>,
-}
-
-impl CatalogueChange<'_> {
-    /// Adds a tool, or replaces the one of its name.
-    pub fn tool(&mut self, tool: impl IntoTool) -> &mut Self {
-        let tool = tool.into_tool();
-        if tool.task != TaskSupport::Never && !self.has_tasks {
-            let name = tool.name();
-            let why = "it may run as a task, and the server was built without tasks (ServerBuilder::tasks)";
-            return self.note(Err(format!("tool {name:?}: {why}")));
-        }
-        let added = self.catalogue.add_tool(tool);
-        self.note(added)
-    }
-
-    /// Adds a prompt, or replaces the one of its name.
-    pub fn prompt(&mut self, prompt: impl IntoPrompt) -> &mut Self {
-        let added = self.catalogue.add_prompt(prompt.into_prompt());
-        self.note(added)
-    }
-
-    /// Adds a resource or template, or replaces the one of its URI.
-    pub fn resource(&mut self, resource: impl IntoResource) -> &mut Self {
-        let added = self.catalogue.add_resource(resource.into_resource());
-        self.note(added)
-    }
-
-    /// Removes a tool. Returns whether there was one.
-    pub fn remove_tool(&mut self, name: &str) -> bool {
-        self.catalogue.tools.remove(name)
-    }
-
-    /// Removes a prompt. Returns whether there was one.
-    pub fn remove_prompt(&mut self, name: &str) -> bool {
-        self.catalogue.prompts.remove(name)
-    }
-
-    /// Removes the resource or template with this URI. Returns whether there was one.
-    pub fn remove_resource(&mut self, uri: &str) -> bool {
-        self.catalogue.resources.remove(uri) | self.catalogue.templates.remove(uri)
-    }
-
-    fn note(&mut self, added: Result<bool, String>) -> &mut Self {
-        self.problems.extend(added.err());
-        self
-    }
-}
-
-impl fmt::Debug for CatalogueChange<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CatalogueChange")
-            .field("problems", &self.problems)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Why a server cannot be built or changed: every problem found, each naming the entry it is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BuildError(String);
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for BuildError {}
-
-/// A server being built.
-#[must_use]
-pub struct ServerBuilder {
-    info: Implementation,
-    show_info: bool,
-    pub(crate) settings: Settings,
-    features: Features,
-    states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
-    catalogue: Catalogue,
-    layers: Vec<Box<dyn FnOnce(SharedService) -> SharedService + Send>>,
-    keys: Keys,
-    round_lifetime: Duration,
-    replicated: bool,
-    tasks: Option<Tasks>,
-    store: Option<Arc<dyn Store>>,
-    problems: Vec<String>,
-}
-
-impl ServerBuilder {
-    fn new(info: Implementation) -> Self {
-        let settings = Settings {
-            lists: ListSettings {
-                page_size: 100,
-                cache: Cache::default(),
-            },
-            discover_cache: Cache::default(),
-            instructions: None,
-            extensions: JsonObject::new(),
-            experimental: JsonObject::new(),
-            timeout: Some(Duration::from_secs(300)),
-            max_running: 10_000,
-            max_listeners: 20_000,
-            max_listeners_per_caller: 5_000,
-            handle_limits: (
-                Amount::new(100_000, 256 << 20),
-                Amount::new(25_000, 64 << 20),
-            ),
-            mask_errors: false,
-            max_resource_subscriptions: 1_000,
-            completion_rate: RateLimit::new(1_000, Duration::from_secs(1)),
-        };
-        Self {
-            info,
-            show_info: true,
-            settings,
-            features: Features::default(),
-            states: HashMap::new(),
-            catalogue: Catalogue::default(),
-            layers: Vec::new(),
-            keys: Keys::ephemeral(),
-            round_lifetime: ROUND_LIFETIME,
-            replicated: false,
-            tasks: None,
-            store: None,
-            problems: Vec::new(),
-        }
-    }
-
-    /// Adds a tool.
-    pub fn tool(mut self, tool: impl IntoTool) -> Self {
-        let tool = tool.into_tool();
-        let name = format!("tool {:?}", tool.name());
-        let added = self.catalogue.add_tool(tool);
-        self.note(&name, added)
-    }
-
-    /// Adds a prompt.
-    pub fn prompt(mut self, prompt: impl IntoPrompt) -> Self {
-        let prompt = prompt.into_prompt();
-        let name = format!("prompt {:?}", prompt.name());
-        let added = self.catalogue.add_prompt(prompt);
-        self.note(&name, added)
-    }
-
-    /// Adds a resource or resource template.
-    pub fn resource(mut self, resource: impl IntoResource) -> Self {
-        let resource = resource.into_resource();
-        let name = format!("{resource:?}");
-        let added = self.catalogue.add_resource(resource);
-        self.note(&name, added)
-    }
-
-    /// Completes an argument of a prompt.
-    pub fn complete_prompt<F, Fut, R>(
-        self,
-        prompt: impl Into<String>,
-        argument: impl Into<String>,
-        handler: F,
-    ) -> Self
-    where
-        F: Fn(Ctx, CompletionQuery) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-        R: IntoSuggestions + 'static,
-    {
-        self.complete(
-            CompletionTarget::Prompt(prompt.into()),
-            argument.into(),
-            handler,
-        )
-    }
-
-    /// Completes a variable of a resource template.
-    pub fn complete_template<F, Fut, R>(
-        self,
-        uri_template: impl Into<String>,
-        variable: impl Into<String>,
-        handler: F,
-    ) -> Self
-    where
-        F: Fn(Ctx, CompletionQuery) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-        R: IntoSuggestions + 'static,
-    {
-        self.complete(
-            CompletionTarget::Template(uri_template.into()),
-            variable.into(),
-            handler,
-        )
-    }
-
-    fn complete<F, Fut, R>(mut self, of: CompletionTarget, argument: String, handler: F) -> Self
-    where
-        F: Fn(Ctx, CompletionQuery) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-        R: IntoSuggestions + 'static,
-    {
-        self.catalogue
-            .completions
-            .insert(CompletionKey { of, argument }, completion::handler(handler));
-        self
-    }
-
-    /// Gives handlers a value; they take it as [`State<T>`](crate::State) or with [`Ctx::state`].
-    pub fn state<T: Send + Sync + 'static>(self, state: T) -> Self {
-        self.shared_state(Arc::new(state))
-    }
-
-    /// As [`ServerBuilder::state`], for a value that is shared with others.
-    pub fn shared_state<T: Send + Sync + 'static>(mut self, state: Arc<T>) -> Self {
-        self.states.insert(TypeId::of::<T>(), state);
-        self
-    }
-
-    /// What people see as the server's name.
-    pub fn title(mut self, title: impl Into<String>) -> Self {
-        self.info.title = Some(title.into());
-        self
-    }
-
-    /// What the server is.
-    pub fn description(mut self, description: impl Into<String>) -> Self {
-        self.info.description = Some(description.into());
-        self
-    }
-
-    /// Where to read more.
-    pub fn website(mut self, url: impl Into<String>) -> Self {
-        self.info.website_url = Some(url.into());
-        self
-    }
-
-    /// Adds an icon.
-    pub fn icon(mut self, icon: Icon) -> Self {
-        self.info.icons.get_or_insert_default().push(icon);
-        self
-    }
-
-    /// Guidance for the model on how to use the server (`server/discover`).
-    pub fn instructions(mut self, instructions: impl Into<String>) -> Self {
-        self.settings.instructions = Some(instructions.into());
-        self
-    }
-
-    /// Leaves `serverInfo` out of results.
-    pub fn without_server_info(mut self) -> Self {
-        self.show_info = false;
-        self
-    }
-
-    /// Advertises tools even though there are none yet.
-    pub fn with_tools(mut self) -> Self {
-        self.features.tools = true;
-        self
-    }
-
-    /// Advertises prompts even though there are none yet.
-    pub fn with_prompts(mut self) -> Self {
-        self.features.prompts = true;
-        self
-    }
-
-    /// Advertises resources even though there are none yet.
-    pub fn with_resources(mut self) -> Self {
-        self.features.resources = true;
-        self
-    }
-
-    /// Declares that handlers send log messages to clients that ask for them.
-    #[deprecated(
-        note = "SEP-2577: logging is deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; \
-                         log to stderr or OpenTelemetry instead"
-    )]
-    pub fn with_logging(mut self) -> Self {
-        self.features.logging = true;
-        self
-    }
-
-    /// Advertises an extension with its settings. The identifier needs a prefix, as in
-    /// `com.example/thing`.
-    pub fn extension(mut self, identifier: impl Into<String>, settings: JsonObject) -> Self {
-        let identifier = identifier.into();
-        if !meta_key::extension_id_is_valid(&identifier) {
-            self.problems.push(format!(
-                "extension {identifier:?}: an identifier looks like com.example/name"
-            ));
-        }
-        self.settings
-            .extensions
-            .insert(identifier, JsonValue::Object(settings));
-        self
-    }
-
-    /// Advertises an experimental capability.
-    pub fn experimental(mut self, name: impl Into<String>, settings: JsonObject) -> Self {
-        self.settings
-            .experimental
-            .insert(name.into(), JsonValue::Object(settings));
-        self
-    }
-
-    /// How long clients may take lists and the discovery result as fresh; zero by default.
-    pub fn list_ttl(mut self, ttl: Duration) -> Self {
-        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        self.settings.lists.cache.ttl_ms = ttl_ms;
-        self.settings.discover_cache.ttl_ms = ttl_ms;
-        self
-    }
-
-    /// Promises that lists and discovery are the same for every caller, so that shared caches may
-    /// keep them. Lists with entries that only some may see stay private all the same.
-    pub fn public_lists(mut self) -> Self {
-        self.settings.lists.cache.scope = CacheScope::Public;
-        self.settings.discover_cache.scope = CacheScope::Public;
-        self
-    }
-
-    /// How many entries a page of a list has; 100 by default.
-    pub fn page_size(mut self, entries: usize) -> Self {
-        self.settings.lists.page_size = entries.max(1);
-        self
-    }
-
-    /// How long the handler of one call may take; five minutes by default. Time in layers does not
-    /// count, and subscriptions have no limit.
-    pub fn timeout(mut self, limit: Option<Duration>) -> Self {
-        self.settings.timeout = limit;
-        self
-    }
-
-    /// How many completions are answered in each `period`, over all callers of this replica; 1,000
-    /// a second by default. Further ones are refused with the time to wait.
-    pub fn completion_rate_limit(mut self, calls: u32, period: Duration) -> Self {
-        self.settings.completion_rate = RateLimit::new(calls, period);
-        self
-    }
-
-    /// How many handlers may run at once; 10,000 by default. Further calls are refused.
-    pub fn max_running(mut self, calls: usize) -> Self {
-        self.settings.max_running = calls;
-        self
-    }
-
-    /// The keys that seal what travels through clients, such as `requestState` ([`Ctx::ask`]).
-    /// Replicas need the same ones. Without it the server has a key of its own that ends with it.
-    ///
-    /// The name of the server is bound to whatever is sealed: of two servers with one keyring
-    /// neither accepts what the other has sealed, unless they have the same name.
-    pub fn keyring(mut self, keyring: Keyring) -> Self {
-        self.keys = Keys::Fixed(Arc::new(keyring));
-        self
-    }
-
-    /// As [`keyring`](Self::keyring), for keys that change while the server runs: the source is
-    /// asked whenever something is sealed or opened, so it should have them at hand.
-    pub fn keyring_source(
-        mut self,
-        source: impl Fn() -> Arc<Keyring> + Send + Sync + 'static,
-    ) -> Self {
-        self.keys = Keys::Source(Arc::new(source));
-        self
-    }
-
-    /// Where state lives that calls share: tasks, [handles](Ctx::handle), and the news of changes,
-    /// which reach listeners on all replicas that share the store. Without it state lives in the
-    /// memory of this process. A store belongs to one server: give another one a schema, prefix or
-    /// file of its own.
-    pub fn store(self, store: impl Store + 'static) -> Self {
-        self.shared_store(Arc::new(store))
-    }
-
-    /// As [`store`](Self::store), for a store that is shared with others in this process.
-    pub fn shared_store(mut self, store: Arc<dyn Store>) -> Self {
-        self.store = Some(store);
-        self
-    }
-
-    /// How tasks are kept. A server with a tool that may run as a task has some in any case.
-    pub fn tasks(mut self, tasks: Tasks) -> Self {
-        self.tasks = Some(tasks);
-        self
-    }
-
-    /// Says that other processes serve the same clients: then [`build`](Self::build) refuses what
-    /// only one process could use, such as the lack of a [`keyring`](Self::keyring).
-    pub fn replicated(mut self) -> Self {
-        self.replicated = true;
-        self
-    }
-
-    /// How long the questions of [`Ctx::ask`] may stay unanswered, whole seconds; an answer that
-    /// comes later is refused, and the client has to begin anew. An hour unless set, since people
-    /// are slow.
-    pub fn round_lifetime(mut self, limit: Duration) -> Self {
-        self.round_lifetime = limit;
-        self
-    }
-
-    /// Puts a `tower` layer in front of the whole server. The first one added is the innermost.
-    pub fn layer<L>(mut self, layer: L) -> Self
-    where
-        L: Layer<SharedService> + Send + 'static,
-        L::Service: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
-        <L::Service as Service<Call>>::Error: Into<CallError>,
-        <L::Service as Service<Call>>::Future: Send,
-    {
-        self.layers.push(Box::new(move |inner| {
-            SharedService::new(layer.layer(inner))
-        }));
-        self
-    }
-
-    /// Checks everything and makes the server.
-    ///
-    /// # Errors
-    /// All problems at once: names, schemas, URIs and header annotations that are not valid, names
-    /// used twice.
-    pub fn build(mut self) -> Result<Server, BuildError> {
-        if self.replicated && self.keys.is_ephemeral() {
-            let why = "the server has replicas and no keyring: what one of them seals, the others could not open";
-            self.problems
-                .push(format!("{why} (ServerBuilder::keyring)"));
-        }
-        if self.tasks.is_none() && self.catalogue.has_task_tools() {
-            self.tasks = Some(Tasks::default());
-        }
-        let shared = Shared::new(self.store, self.replicated);
-        if shared.lacks_shared_store() && self.tasks.is_some() {
-            let why = "the server has replicas and keeps its tasks to itself: the others would not know them";
-            self.problems.push(format!("{why} (ServerBuilder::store)"));
-        }
-        if self.tasks.is_some() {
-            let nothing = JsonValue::Object(JsonObject::new());
-            self.settings
-                .extensions
-                .insert(TASKS_EXTENSION.into(), nothing);
-        }
-        if !self.problems.is_empty() {
-            return Err(BuildError(self.problems.join("; ")));
-        }
-        let info = self.show_info.then(|| self.info.clone());
-        let name = self.info.name;
-        let tasks = self.tasks.map(|tasks| {
-            Arc::new(TaskEngine::new(
-                tasks,
-                Arc::clone(shared.store()),
-                name.clone(),
-            ))
-        });
-        let sealer = Sealer::new(self.keys, name, self.round_lifetime);
-        let parts = (sealer, shared, tasks);
-        let core = Core::new(
-            ResultWriter::new(info),
-            self.settings,
-            self.states,
-            self.catalogue,
-            self.features,
-            parts,
-        );
-        let core = Arc::new(core);
-        core.start();
-        let plain = Server {
-            core,
-            layered: None,
-        };
-        let mut layers = self.layers.into_iter();
-        let Some(first) = layers.next() else {
-            return Ok(plain);
-        };
-        let innermost = first(SharedService::new(plain.clone()));
-        let layered = layers.fold(innermost, |inner, layer| layer(inner));
-        Ok(Server {
-            core: plain.core,
-            layered: Some(layered),
-        })
-    }
-
-    fn note(mut self, what: &str, added: Result<bool, String>) -> Self {
-        match added {
-            Ok(true) => {}
-            Ok(false) => self.problems.push(format!("{what} is there twice")),
-            Err(problem) => self.problems.push(problem),
-        }
-        self
-    }
-}
-
-impl TryFrom<ServerBuilder> for Server {
-    type Error = BuildError;
-
-    fn try_from(builder: ServerBuilder) -> Result<Self, BuildError> {
-        builder.build()
-    }
-}
-
-impl fmt::Debug for ServerBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerBuilder")
-            .field("info", &self.info)
-            .finish_non_exhaustive()
     }
 }

@@ -1,150 +1,30 @@
 //! Long work (Tasks extension): a tool call that is answered with a task, whose result the client
 //! fetches later.
 //!
-//! A task is a row in a store ([`record`]). What becomes of it is decided by whoever replaces the
-//! row having seen its current version, so every transition happens once, whichever replica makes
-//! it. One replica at a time works on a task: it holds a lease, and each lease has a number, so
-//! that a worker whose lease was taken over can write no more ([`run`]). [`engine`] answers the
-//! methods of the extension, and [`keeping`] takes over what nobody works on any more.
+//! A task is a row in a store ([`record`], [`task_store`]). Every transition replaces the version
+//! of the row that it was decided on, so it happens once, whichever replica makes it. One replica
+//! at a time works on a task ([`worker`], [`workers`]): it holds a lease with a fencing token, so
+//! that a worker whose lease was taken over can write no more. Calls become tasks in [`promote`];
+//! [`methods`] answers the methods of the extension, and [`takeover`] resumes abandoned tasks.
 
-mod adopt;
-mod engine;
-mod keeping;
+pub(crate) mod engine;
+mod methods;
+pub(crate) mod options;
+pub(crate) mod promote;
 mod record;
-mod run;
+mod takeover;
+mod task_store;
+mod worker;
+mod workers;
 
-pub(crate) use adopt::{TaskRequest, as_task};
-pub(crate) use engine::{TaskEngine, respond};
-pub(crate) use run::Run;
-
-use crate::clock;
-use carryall_proto::budget::Amount;
 use carryall_types::{ClientCapabilities, JsonObject, TASKS_EXTENSION};
-use std::time::Duration;
 
-/// When a tool runs as a task; see [`Tool::as_task`](crate::Tool::as_task).
-///
-/// A client that has not declared the extension never gets a task (`tasks#capability-negotiation`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TaskSupport {
-    /// Never: each call is answered with its result.
-    #[default]
-    Never,
-    /// Always. Clients that have not declared the extension cannot call the tool: `-32021`.
-    Always,
-    /// When the client takes tasks and there is room for one, else the call is answered with its
-    /// result.
-    WhenPossible,
-    /// When the client takes tasks and the call is not done after this time. Nothing is started
-    /// again: the handler goes on where it is. Where there is no room for a task, it goes on as a
-    /// plain call, for as long as one may take.
-    After(Duration),
-    /// When the handler says so, with [`Ctx::become_task`](crate::Ctx::become_task).
-    OnDemand,
-}
-
-/// How a server keeps its tasks; see [`ServerBuilder::tasks`](crate::ServerBuilder::tasks).
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct Tasks {
-    ttl: Option<Duration>,
-    poll_interval: Duration,
-    lease: Duration,
-    max_running: usize,
-    max_running_per_caller: usize,
-    limits: (Amount, Amount),
-    max_attempts: u32,
-}
-
-impl Default for Tasks {
-    fn default() -> Self {
-        Self {
-            ttl: Some(Duration::from_secs(60 * 60)),
-            poll_interval: Duration::from_secs(1),
-            lease: Duration::from_secs(15),
-            max_running: 1_000,
-            max_running_per_caller: 250,
-            limits: (Amount::new(20_000, 256 << 20), Amount::new(5_000, 64 << 20)),
-            max_attempts: 5,
-        }
-    }
-}
-
-impl Tasks {
-    /// The settings that each of the methods names.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// How long after its creation a task ends, done or not, with its result; an hour by default.
-    /// `None` keeps all of them for ever, and so each caller can create as many as the
-    /// [limits](Self::limits) allow, and no more after that.
-    pub fn ttl(mut self, ttl: Option<Duration>) -> Self {
-        self.ttl = ttl;
-        self
-    }
-
-    /// How often clients are told to ask; once a second by default.
-    pub fn poll_interval(mut self, interval: Duration) -> Self {
-        self.poll_interval = interval;
-        self
-    }
-
-    /// How long a worker may be silent before its task is taken over; 15 seconds by default. It is
-    /// renewed three times as often. The clocks of replicas should differ by less.
-    pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = lease.max(Duration::from_millis(30));
-        self
-    }
-
-    /// How many tasks a replica works on at once, 1,000 by default; beyond it calls that must
-    /// become a task are refused.
-    pub fn max_running(mut self, tasks: usize) -> Self {
-        self.max_running = tasks;
-        self
-    }
-
-    /// How many tasks of one caller a replica works on at once, 250 by default. Beyond it calls of
-    /// this caller that need a task are refused, and those of others are not.
-    ///
-    /// A caller is a principal, else a network address, so that clients behind one proxy without
-    /// authorization are one caller.
-    pub fn max_running_per_caller(mut self, tasks: usize) -> Self {
-        self.max_running_per_caller = tasks;
-        self
-    }
-
-    /// How many tasks may be kept, running or ended, with how many bytes of arguments, answers and
-    /// results, for all callers together and for each; 20,000 with 256 MiB and 5,000 with 64 MiB by
-    /// default. Beyond it calls that need a task are refused until others expire. A result that
-    /// does not fit is replaced by an error that says so.
-    ///
-    /// Each replica counts what it has written itself: in a shared store, a caller can keep its
-    /// share once for each replica.
-    pub fn limits(mut self, total: Amount, per_caller: Amount) -> Self {
-        self.limits = (total, per_caller);
-        self
-    }
-
-    /// How many workers may die over one task, 5 by default; then it fails, since it may be what
-    /// they die of.
-    pub fn max_attempts(mut self, attempts: u32) -> Self {
-        self.max_attempts = attempts.max(1);
-        self
-    }
-
-    fn ttl_ms(&self) -> Option<u64> {
-        self.ttl.map(clock::millis)
-    }
-}
-
-/// What the extension asks of a client.
+/// The capabilities that the extension requires of a client.
 pub(crate) fn required() -> ClientCapabilities {
     ClientCapabilities::new().with_extension(TASKS_EXTENSION, JsonObject::new())
 }
 
-/// Whether the client takes tasks, on this request.
+/// Whether the client accepts tasks, on this request.
 pub(crate) fn is_declared(capabilities: &ClientCapabilities) -> bool {
     capabilities.has_extension(TASKS_EXTENSION)
 }

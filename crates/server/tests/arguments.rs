@@ -82,24 +82,22 @@ fn server() -> Server {
         .keyring(Keyring::new(SealingKey::new(1, [1; 32])))
         .tool(Tool::new("create_note", create))
         .tool(Tool::new("open", create).additional_arguments(true))
-        .tool(Tool::new("numbers", async |_: Ctx, numbers: Numbers| {
-            Json(numbers)
-        }))
-        .tool(Tool::without_arguments("book", async |ctx: Ctx| {
+        .tool(Tool::new("numbers", async |numbers: Numbers| Json(numbers)))
+        .tool(Tool::new("book", async |ctx: Ctx| {
             Ok::<_, HandlerError>(match ctx.ask(Form::<Seats>::new("How many?")).await? {
                 ElicitOutcome::Accepted(seats) => format!("{} in row {:?}", seats.count, seats.row),
                 _ => "none".into(),
             })
         }))
         .prompt(
-            Prompt::new("review", async |_: Ctx, arguments: PromptArguments| {
+            Prompt::new("review", async |arguments: PromptArguments| {
                 format!("{:?}", arguments.text("strictness"))
             })
             .argument("code", "", true)
             .argument("strictness", "", false),
         )
         .prompt(
-            Prompt::new("free", async |_: Ctx, arguments: PromptArguments| {
+            Prompt::new("free", async |arguments: PromptArguments| {
                 format!("{:?}", arguments.text("any"))
             })
             .additional_arguments(true),

@@ -1,11 +1,11 @@
-//! `ctx.ask` and `ctx.once`: a call in rounds, each of which may go to another replica, and what
-//! nobody else can do with the state in between.
+//! `ctx.ask` and `ctx.once`: calls in rounds that any replica can take, and the protection of
+//! `requestState`.
 #![allow(deprecated)]
 
 use carryall_proto::Call;
 use carryall_proto::seal::{Keyring, SealingKey};
 use carryall_server::{
-    Ctx, ElicitOutcome, Failure, Form, HandlerError, Prompt, Resource, Server, ServerBuilder, Tool,
+    Ask, Ctx, ElicitOutcome, Form, HandlerError, Prompt, Resource, Server, ServerBuilder, Tool,
 };
 use carryall_testkit::{TestReply, answer, call, call_as, meta_with};
 use carryall_types::{
@@ -39,7 +39,7 @@ fn keyring(id: u32) -> Keyring {
     Keyring::new(SealingKey::new(id, [id as u8; 32]))
 }
 
-/// How often the effect behind `once` has happened, on all replicas together.
+/// Counts the effects of `once`, on all replicas together.
 #[derive(Clone, Default)]
 struct Effects(Arc<AtomicUsize>);
 
@@ -69,11 +69,11 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
                 .await?;
             Ok::<_, HandlerError>(format!("other {}", asked.accepted().is_some()))
         }))
-        .tool(Tool::without_arguments("twice", async |ctx: Ctx| {
-            let effects: Arc<Effects> = ctx.state().unwrap();
+        .tool(Tool::new("twice", async |ctx: Ctx| {
+            let effects = ctx.state::<Effects>().unwrap();
             let number = ctx
                 .once("reserve", async || {
-                    Ok::<_, Failure>(effects.0.fetch_add(1, Ordering::Relaxed) + 1)
+                    Ok::<_, HandlerError>(effects.0.fetch_add(1, Ordering::Relaxed) + 1)
                 })
                 .await?;
             let name = ctx.ask(Form::<Named>::new("What is your name?")).await?;
@@ -84,7 +84,7 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
             };
             Ok::<_, HandlerError>(format!("{number}: {} {}", name.name, again.name))
         }))
-        .tool(Tool::without_arguments("everything", async |ctx: Ctx| {
+        .tool(Tool::new("everything", async |ctx: Ctx| {
             let words =
                 CreateMessageRequestParams::new(vec![SamplingMessage::new(Role::User, "hi")], 10);
             let (name, (), said, roots) = {
@@ -108,7 +108,7 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
                 roots.len()
             ))
         }))
-        .tool(Tool::without_arguments("named", async |ctx: Ctx| {
+        .tool(Tool::new("named", async |ctx: Ctx| {
             let asked = ctx
                 .ask_as(
                     "seat",
@@ -117,7 +117,7 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
                 .await?;
             Ok::<_, HandlerError>(asked.accepted().map(|named| named.name).unwrap_or_default())
         }))
-        .tool(Tool::without_arguments("moving", async |ctx: Ctx| {
+        .tool(Tool::new("moving", async |ctx: Ctx| {
             let asked = ctx
                 .ask(Form::<Named>::new(format!(
                     "{:?}",
@@ -126,9 +126,9 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
                 .await?;
             Ok::<_, HandlerError>(asked.accepted().map(|named| named.name).unwrap_or_default())
         }))
-        .prompt(Prompt::new("greet", async |ctx: Ctx, _| {
+        .prompt(Prompt::new("greet", async |ctx: Ctx| {
             let asked = ctx.ask(Form::<Named>::new("Who?")).await?;
-            Ok::<_, Failure>(format!(
+            Ok::<_, HandlerError>(format!(
                 "Greet {}",
                 asked.accepted().map(|named| named.name).unwrap_or_default()
             ))
@@ -136,9 +136,9 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
         .resource(Resource::new(
             "asking://secret",
             "secret",
-            async |ctx: Ctx, _| {
+            async |ctx: Ctx| {
                 let asked = ctx.ask(Form::<Named>::new("Who?")).await?;
-                Ok::<_, Failure>(asked.accepted().map(|named| named.name).unwrap_or_default())
+                Ok::<_, HandlerError>(asked.accepted().map(|named| named.name).unwrap_or_default())
             },
         ))
 }
@@ -151,20 +151,20 @@ fn replica() -> Server {
 }
 
 /// A client that can answer everything.
-fn able() -> Value {
+fn capable_meta() -> Value {
     let capabilities = json!({"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}});
     meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": capabilities}))
 }
 
 fn params(name: &str, arguments: Value) -> Value {
-    json!({"name": name, "arguments": arguments, "_meta": able()})
+    json!({"name": name, "arguments": arguments, "_meta": capable_meta()})
 }
 
 fn accept(content: Value) -> Value {
     json!({"action": "accept", "content": content})
 }
 
-/// The state and the keys of a round that asks.
+/// Returns the state and the keys of an `input_required` result.
 fn asked(answered: &TestReply) -> (String, Vec<String>) {
     let result = answered.result();
     assert_eq!(result["resultType"], "input_required", "{result}");
@@ -177,7 +177,7 @@ fn asked(answered: &TestReply) -> (String, Vec<String>) {
     (result["requestState"].as_str().unwrap().to_owned(), keys)
 }
 
-/// The next round, with the same answer to everything that was asked.
+/// Returns the next round, with one answer to all questions.
 fn next(mut params: Value, before: &TestReply, reply: &Value) -> Value {
     let (state, keys) = asked(before);
     params["requestState"] = state.into();
@@ -195,7 +195,7 @@ async fn tool(server: &Server, params: Value) -> TestReply {
 
 // spec: mrtr-06, mrtr-16, elicitation-10, elicitation-13
 #[tokio::test]
-async fn the_first_round_asks_and_the_second_may_go_to_another_replica() {
+async fn another_replica_can_answer_the_second_round() {
     let params = params("delete", json!({"folder": "logs"}));
     let first = tool(&replica(), params.clone()).await;
     let question = first.result()["inputRequests"]
@@ -226,7 +226,7 @@ async fn the_first_round_asks_and_the_second_may_go_to_another_replica() {
 
 // spec: elicitation-23, elicitation-24
 #[tokio::test]
-async fn no_is_an_answer() {
+async fn declining_is_an_answer() {
     let params = params("delete", json!({"folder": "logs"}));
     let first = tool(&replica(), params.clone()).await;
     for (reply, said) in [
@@ -245,7 +245,7 @@ async fn no_is_an_answer() {
 
 // spec: mrtr-19
 #[tokio::test]
-async fn rounds_add_up_and_an_effect_happens_once() {
+async fn answers_accumulate_and_an_effect_happens_once() {
     let effects = Effects::default();
     let replica = || builder(&effects).keyring(keyring(1)).build().unwrap();
     let params = params("twice", json!({}));
@@ -258,7 +258,7 @@ async fn rounds_add_up_and_an_effect_happens_once() {
     assert_ne!(
         asked(&first).1,
         asked(&second).1,
-        "the same question asked again has a key of its own"
+        "a repeated question has its own key"
     );
     let third = tool(
         &replica(),
@@ -271,7 +271,7 @@ async fn rounds_add_up_and_an_effect_happens_once() {
 
 // spec: mrtr-07
 #[tokio::test]
-async fn several_questions_are_one_round() {
+async fn several_questions_are_asked_in_one_round() {
     let params = params("everything", json!({}));
     let first = tool(&replica(), params.clone()).await;
     let (state, keys) = asked(&first);
@@ -292,7 +292,7 @@ async fn several_questions_are_one_round() {
     complete["inputResponses"] = answers(&[0, 1, 2, 3]).into();
     assert_eq!(tool(&replica(), complete).await.text(), "Ada hello 2");
 
-    // A part of the answers is kept, and only the rest is asked for.
+    // Some answers are recorded, and only the others are requested again.
     let mut partial = params.clone();
     partial["requestState"] = state.into();
     partial["inputResponses"] = answers(&[0, 2]).into();
@@ -307,7 +307,7 @@ async fn several_questions_are_one_round() {
 
 // spec: mrtr-26, mrtr-27, mrtr-28, mrtr-29, elicitation-39
 #[tokio::test]
-async fn missing_answers_are_asked_for_again_unknown_ones_ignored_and_malformed_ones_refused() {
+async fn missing_answers_are_requested_again_unknown_ones_ignored_and_malformed_ones_refused() {
     let params = params("delete", json!({"folder": "logs"}));
     let first = tool(&replica(), params.clone()).await;
     let (state, keys) = asked(&first);
@@ -330,7 +330,7 @@ async fn missing_answers_are_asked_for_again_unknown_ones_ignored_and_malformed_
         assert_eq!(asked(&again).1, keys);
         assert!(
             asked(&again).0.len() < 512,
-            "what was not asked for is not kept"
+            "unrequested answers are not recorded"
         );
     }
     let mut good = with(json!({"unknown": 1}));
@@ -361,7 +361,7 @@ async fn missing_answers_are_asked_for_again_unknown_ones_ignored_and_malformed_
 }
 
 #[tokio::test]
-async fn an_answer_once_given_stays() {
+async fn the_first_answer_to_a_question_stays() {
     let params = params("twice", json!({}));
     let first = tool(&replica(), params.clone()).await;
     let second = tool(
@@ -375,7 +375,7 @@ async fn an_answer_once_given_stays() {
 }
 
 #[tokio::test]
-async fn a_question_that_has_changed_is_asked_anew_unless_it_has_a_name() {
+async fn a_changed_question_is_asked_again_unless_it_is_named() {
     let answer = accept(json!({"name": "Ada"}));
     let moving = params("moving", json!({}));
     let first = tool(&replica(), moving.clone()).await;
@@ -392,13 +392,16 @@ async fn a_question_that_has_changed_is_asked_anew_unless_it_has_a_name() {
 
 // spec: mrtr-04
 #[tokio::test]
-async fn prompts_and_resources_ask_too() {
+async fn prompts_and_resources_can_ask() {
     let answer_with = accept(json!({"name": "Ada"}));
     for (method, params) in [
-        ("prompts/get", json!({"name": "greet", "_meta": able()})),
+        (
+            "prompts/get",
+            json!({"name": "greet", "_meta": capable_meta()}),
+        ),
         (
             "resources/read",
-            json!({"uri": "asking://secret", "_meta": able()}),
+            json!({"uri": "asking://secret", "_meta": capable_meta()}),
         ),
     ] {
         let first = answer(&replica(), call(method, params.clone())).await;
@@ -413,7 +416,7 @@ async fn prompts_and_resources_ask_too() {
 
 // spec: mrtr-17, elicitation-09, sampling-04
 #[tokio::test]
-async fn nobody_is_asked_what_was_not_declared() {
+async fn undeclared_capabilities_are_an_error() {
     let mut params = params("delete", json!({"folder": "logs"}));
     for (capabilities, missing) in [
         (json!({}), json!({"elicitation": {"form": {}}})),
@@ -432,7 +435,7 @@ async fn nobody_is_asked_what_was_not_declared() {
 
 // spec: mrtr-08, mrtr-09, mrtr-10, mrtr-12, mrtr-14, mrtr-30, elicitation-25
 #[tokio::test]
-async fn the_state_is_good_for_the_same_request_of_the_same_caller_alone() {
+async fn request_state_is_bound_to_the_request_and_its_caller() {
     let params = params("delete", json!({"folder": "logs"}));
     let yes = accept(json!({"sure": true}));
     let ask = async |subject: &str, params: Value| {
@@ -442,11 +445,11 @@ async fn the_state_is_good_for_the_same_request_of_the_same_caller_alone() {
     let first = ask("alice", params.clone()).await;
     let second = next(params.clone(), &first, &yes);
     assert_eq!(ask("alice", second.clone()).await.text(), "logs is gone");
-    // Members in another order are the same request.
+    // The order of members does not matter.
     let mut turned =
         json!({"requestState": second["requestState"], "arguments": second["arguments"]});
     turned["inputResponses"] = second["inputResponses"].clone();
-    turned["_meta"] = able();
+    turned["_meta"] = capable_meta();
     turned["name"] = "delete".into();
     assert_eq!(ask("alice", turned).await.text(), "logs is gone");
 
@@ -468,14 +471,14 @@ async fn the_state_is_good_for_the_same_request_of_the_same_caller_alone() {
         altered[member] = value;
         refused(ask("alice", altered).await);
     }
-    let mut prompt = json!({"name": "greet", "_meta": able(), "inputResponses": {}});
+    let mut prompt = json!({"name": "greet", "_meta": capable_meta(), "inputResponses": {}});
     prompt["requestState"] = second["requestState"].clone();
     refused(answer(&replica(), call_as("alice", &[], "prompts/get", prompt)).await);
 }
 
 // spec: mrtr-08, mrtr-10
 #[tokio::test]
-async fn one_changed_byte_or_a_missing_end_is_enough() {
+async fn altered_or_truncated_request_state_is_refused() {
     let params = params("delete", json!({"folder": "logs"}));
     let first = tool(&replica(), params.clone()).await;
     let second = next(params, &first, &accept(json!({"sure": true})));
@@ -494,7 +497,7 @@ async fn one_changed_byte_or_a_missing_end_is_enough() {
 
 // spec: mrtr-13
 #[tokio::test]
-async fn a_state_ends_and_so_does_a_key() {
+async fn request_state_and_keys_expire() {
     let params = params("delete", json!({"folder": "logs"}));
     let yes = accept(json!({"sure": true}));
     let brief = builder(&Effects::default())
@@ -534,7 +537,7 @@ async fn a_state_ends_and_so_does_a_key() {
 }
 
 #[test]
-fn a_server_with_replicas_needs_a_keyring() {
+fn a_replicated_server_needs_a_keyring() {
     let without = builder(&Effects::default())
         .replicated()
         .build()
@@ -548,7 +551,7 @@ fn a_server_with_replicas_needs_a_keyring() {
 }
 
 #[tokio::test]
-async fn a_state_without_a_keyring_is_good_for_the_server_that_sealed_it_alone() {
+async fn without_a_keyring_only_the_sealing_server_opens_request_state() {
     let params = params("delete", json!({"folder": "logs"}));
     let plain = || builder(&Effects::default()).build().unwrap();
     let server = plain();
@@ -562,10 +565,9 @@ async fn a_state_without_a_keyring_is_good_for_the_server_that_sealed_it_alone()
     assert_eq!(tool(&server.clone(), round).await.text(), "logs is gone");
 }
 
-/// One keyring for several servers is convenient, and must not make one accept the answers that
-/// were given to another.
+/// Servers may share a keyring. One must not accept answers that were given to another.
 #[tokio::test]
-async fn a_state_is_good_for_servers_of_its_name_alone() {
+async fn request_state_is_bound_to_the_name_of_the_server() {
     let params = params("delete", json!({"folder": "logs"}));
     let server = |name| {
         builder_named(name, &Effects::default())
@@ -584,7 +586,7 @@ async fn a_state_is_good_for_servers_of_its_name_alone() {
 
 // spec: mrtr-18
 #[tokio::test]
-async fn a_client_that_never_answers_costs_nothing() {
+async fn an_unanswered_question_keeps_nothing() {
     let server = replica();
     for _ in 0..2_000 {
         let call: Call = call("tools/call", params("delete", json!({"folder": "logs"})));
@@ -596,4 +598,71 @@ async fn a_client_that_never_answers_costs_nothing() {
             .result()["resultType"],
         "input_required"
     );
+}
+
+// spec: elicitation-13
+#[tokio::test]
+async fn enums_lists_and_nested_structs_are_asked_for_and_read_back() {
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    enum Size {
+        Small,
+        Large,
+    }
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[allow(dead_code)]
+    struct Address {
+        street: String,
+        floor: Option<u8>,
+    }
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[allow(dead_code)]
+    struct Customer {
+        home: Address,
+        work: Option<Address>,
+    }
+    let server = Server::new("forms", "1")
+        .tool(Tool::new("one", async |size: Ask<Size>| {
+            Ok::<_, HandlerError>(format!("{:?}", size.ask("Which?").await?))
+        }))
+        .tool(Tool::new("many", async |sizes: Ask<Vec<Size>>| {
+            Ok::<_, HandlerError>(format!("{:?}", sizes.ask_as("sizes", "Which?").await?))
+        }))
+        .tool(Tool::new("nested", async |customer: Ask<Customer>| {
+            Ok::<_, HandlerError>(format!("{:?}", customer.ask("Where?").await?))
+        }))
+        .build()
+        .unwrap();
+    for (name, content, answer) in [
+        ("one", json!({"value": "large"}), "Accepted(Large)"),
+        (
+            "many",
+            json!({"value": ["small", "large"]}),
+            "Accepted([Small, Large])",
+        ),
+        (
+            "nested",
+            json!({"home.street": "Main", "work.floor": 3}),
+            "Accepted(Customer { home: Address { street: \"Main\", floor: None }, work: None })",
+        ),
+        (
+            "nested",
+            json!({"home.street": "Main", "work.street": "Side", "work.floor": 3}),
+            "Accepted(Customer { home: Address { street: \"Main\", floor: None }, \
+             work: Some(Address { street: \"Side\", floor: Some(3) }) })",
+        ),
+    ] {
+        let params = params(name, json!({}));
+        let first = tool(&server, params.clone()).await;
+        let second = tool(&server, next(params, &first, &accept(content))).await;
+        assert_eq!(second.text(), answer);
+    }
+    let wrong = params("one", json!({}));
+    let first = tool(&server, wrong.clone()).await;
+    let second = tool(
+        &server,
+        next(wrong, &first, &accept(json!({"value": "huge"}))),
+    )
+    .await;
+    assert_eq!(second.code(), -32602);
 }

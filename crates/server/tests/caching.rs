@@ -1,6 +1,6 @@
-//! Cache hints on everything that can be cached, and on nothing else.
+//! Cache hints on every cacheable result, and on no other.
 
-use carryall_server::{Ctx, Failure, Prompt, Resource, Server, Tool};
+use carryall_server::{HandlerError, Prompt, Resource, Server, Tool};
 use carryall_testkit::{TestReply, answer, call, call_as};
 use carryall_types::InputRequiredResult;
 use serde_json::{Value, json};
@@ -17,27 +17,27 @@ const CACHEABLE: [(&str, &str); 6] = [
 
 fn builder() -> carryall_server::ServerBuilder {
     Server::new("cache", "1")
-        .tool(Tool::without_arguments("a", async |_| "ok"))
-        .tool(Tool::without_arguments("b", async |_| "ok"))
-        .prompt(Prompt::new("p", async |_, _| "ok").argument("a", "", false))
-        .resource(Resource::new("x:plain", "r", async |_, _| "text"))
+        .tool(Tool::new("a", async || "ok"))
+        .tool(Tool::new("b", async || "ok"))
+        .prompt(Prompt::new("p", async || "ok").argument("a", "", false))
+        .resource(Resource::new("x:plain", "r", async || "text"))
         .resource(
-            Resource::new("x:public", "r", async |_, _| "text")
+            Resource::new("x:public", "r", async || "text")
                 .public()
                 .ttl(Duration::from_secs(2)),
         )
         .resource(
-            Resource::new("x:mixed", "r", async |_, _| "text")
+            Resource::new("x:mixed", "r", async || "text")
                 .public()
                 .requires_scope("s"),
         )
-        .resource(Resource::new("x:ask", "r", async |_: Ctx, _| {
-            Err::<String, _>(Failure::input_required(
+        .resource(Resource::new("x:ask", "r", async || {
+            Err::<String, _>(HandlerError::input_required(
                 InputRequiredResult::new().with_request_state("s"),
             ))
         }))
-        .resource(Resource::template("y:{v}", "t", async |_, _| ""))
-        .complete_prompt("p", "a", async |_: Ctx, _| vec!["v"])
+        .resource(Resource::template("y:{v}", "t", async || ""))
+        .complete_prompt("p", "a", async || vec!["v"])
 }
 
 fn hints(answered: &TestReply) -> (Option<&Value>, Option<&Value>) {
@@ -57,7 +57,7 @@ fn params(uri: &str) -> Value {
 
 // spec: caching-01, caching-09, caching-25, discover-02
 #[tokio::test]
-async fn whatever_can_be_cached_says_for_how_long_and_by_default_for_nobody_else() {
+async fn cacheable_results_are_private_and_not_fresh_by_default() {
     let server = builder().build().unwrap();
     for (method, uri) in CACHEABLE {
         let answered = answer(&server, call(method, params(uri))).await;
@@ -71,7 +71,7 @@ async fn whatever_can_be_cached_says_for_how_long_and_by_default_for_nobody_else
 
 // spec: caching-09, caching-18, caching-25
 #[tokio::test]
-async fn longer_and_public_hints_are_what_the_author_said() {
+async fn hints_are_those_of_the_author() {
     let server = builder()
         .list_ttl(Duration::from_millis(1500))
         .public_lists()
@@ -91,7 +91,7 @@ async fn longer_and_public_hints_are_what_the_author_said() {
     assert_eq!(
         hints(&plain),
         (Some(&json!(0)), Some(&json!("private"))),
-        "lists say nothing about contents"
+        "hints of lists do not apply to contents"
     );
     let longest = builder().list_ttl(Duration::MAX).build().unwrap();
     let answered = answer(&longest, call("tools/list", json!({}))).await;
@@ -103,7 +103,7 @@ async fn longer_and_public_hints_are_what_the_author_said() {
 
 // spec: caching-25, caching-26
 #[tokio::test]
-async fn what_only_some_may_see_is_never_public() {
+async fn results_with_restricted_entries_are_never_public() {
     let server = builder().public_lists().build().unwrap();
     let list = answer(&server, call("resources/list", json!({}))).await;
     assert_eq!(

@@ -1,25 +1,25 @@
-//! Adding, replacing and removing while the server runs.
+//! Changes of the catalogue while the server runs.
 
 use carryall_proto::MessageStream;
-use carryall_server::{Ctx, Prompt, Resource, Server, Tool};
+use carryall_server::{Prompt, Resource, Server, Tool};
 use carryall_testkit::{answer, assert_idle, call, call_as, next_notification, stream};
 use serde_json::{Value, json};
 
 fn tool(name: &str, says: &'static str) -> Tool {
-    Tool::without_arguments(name, move |_: Ctx| async move { says })
+    Tool::new(name, move || async move { says })
 }
 
 fn server() -> Server {
     Server::new("change", "1")
         .tool(tool("kept", "old"))
-        .prompt(Prompt::new("kept", async |_, _| "old"))
-        .resource(Resource::new("x:kept", "r", async |_, _| "old"))
-        .resource(Resource::template("y:{v}", "t", async |_, _| "old"))
+        .prompt(Prompt::new("kept", async || "old"))
+        .resource(Resource::new("x:kept", "r", async || "old"))
+        .resource(Resource::template("y:{v}", "t", async || "old"))
         .build()
         .unwrap()
 }
 
-async fn listening(server: &Server) -> MessageStream {
+async fn subscribe(server: &Server) -> MessageStream {
     let wish =
         json!({"toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true});
     let mut stream = stream(
@@ -31,15 +31,15 @@ async fn listening(server: &Server) -> MessageStream {
     stream
 }
 
-/// Sees that the listener is told of these lists, in this order, and of no others.
-async fn told(listener: &mut MessageStream, lists: &[&str]) {
+/// Asserts that the subscription is notified of these lists, in this order, and of no others.
+async fn assert_notified(subscription: &mut MessageStream, lists: &[&str]) {
     for list in lists {
         assert_eq!(
-            next_notification(listener).await.0,
+            next_notification(subscription).await.0,
             format!("notifications/{list}/list_changed")
         );
     }
-    assert_idle(listener);
+    assert_idle(subscription);
 }
 
 async fn names(server: &Server, method: &str, member: &str) -> Vec<Value> {
@@ -54,26 +54,26 @@ async fn names(server: &Server, method: &str, member: &str) -> Vec<Value> {
 
 // spec: tools-09, prompts-05, resources-06, tools-04, prompts-03, resources-03
 #[tokio::test]
-async fn listeners_are_told_of_exactly_the_lists_that_differ() {
+async fn subscribers_are_notified_of_the_lists_that_differ() {
     let server = server();
-    let mut listener = listening(&server).await;
+    let mut subscription = subscribe(&server).await;
     let change = |what: &dyn Fn(&mut carryall_server::CatalogueChange<'_>)| {
         server.change(|c| what(c)).unwrap()
     };
 
     change(&|c| drop_unit(c.tool(tool("new", "new"))));
-    told(&mut listener, &["tools"]).await;
-    change(&|c| drop_unit(c.prompt(Prompt::new("new", async |_, _| ""))));
-    told(&mut listener, &["prompts"]).await;
-    change(&|c| drop_unit(c.resource(Resource::new("x:new", "r", async |_, _| ""))));
-    told(&mut listener, &["resources"]).await;
-    change(&|c| drop_unit(c.resource(Resource::template("z:{v}", "t", async |_, _| ""))));
-    told(&mut listener, &["resources"]).await;
+    assert_notified(&mut subscription, &["tools"]).await;
+    change(&|c| drop_unit(c.prompt(Prompt::new("new", async || ""))));
+    assert_notified(&mut subscription, &["prompts"]).await;
+    change(&|c| drop_unit(c.resource(Resource::new("x:new", "r", async || ""))));
+    assert_notified(&mut subscription, &["resources"]).await;
+    change(&|c| drop_unit(c.resource(Resource::template("z:{v}", "t", async || ""))));
+    assert_notified(&mut subscription, &["resources"]).await;
     change(&|c| assert!(c.remove_tool("new") && c.remove_prompt("new")));
-    told(&mut listener, &["tools", "prompts"]).await;
+    assert_notified(&mut subscription, &["tools", "prompts"]).await;
     change(&|c| assert!(c.remove_resource("x:new") && c.remove_resource("z:{v}")));
-    told(&mut listener, &["resources"]).await;
-    // Nothing that a list shows differs.
+    assert_notified(&mut subscription, &["resources"]).await;
+    // The lists look the same.
     change(&|c| drop_unit(c.tool(tool("kept", "new handler"))));
     change(&|c| {
         assert!(
@@ -86,10 +86,10 @@ async fn listeners_are_told_of_exactly_the_lists_that_differ() {
         c.tool(tool("passing", ""));
         c.remove_tool("passing");
     });
-    told(&mut listener, &[]).await;
-    // A description is part of the list; so is who may see an entry.
+    assert_notified(&mut subscription, &[]).await;
+    // Lists contain descriptions, and depend on access rules.
     change(&|c| drop_unit(c.tool(tool("kept", "").description("now described"))));
-    told(&mut listener, &["tools"]).await;
+    assert_notified(&mut subscription, &["tools"]).await;
     change(&|c| {
         drop_unit(
             c.tool(
@@ -99,7 +99,7 @@ async fn listeners_are_told_of_exactly_the_lists_that_differ() {
             ),
         )
     });
-    told(&mut listener, &["tools"]).await;
+    assert_notified(&mut subscription, &["tools"]).await;
     assert_eq!(
         names(&server, "tools/list", "tools").await,
         [json!(null); 0]
@@ -120,8 +120,8 @@ async fn a_change_shows_in_lists_and_calls_at_once() {
             catalogue
                 .tool(tool("kept", "new"))
                 .tool(tool("added", "added"));
-            catalogue.prompt(Prompt::new("kept", async |_, _| "new"));
-            catalogue.resource(Resource::new("x:kept", "r", async |_, _| "new"));
+            catalogue.prompt(Prompt::new("kept", async || "new"));
+            catalogue.resource(Resource::new("x:kept", "r", async || "new"));
         })
         .unwrap();
     assert_eq!(
@@ -161,22 +161,22 @@ async fn a_change_shows_in_lists_and_calls_at_once() {
 }
 
 #[tokio::test]
-async fn a_change_with_a_mistake_in_it_changes_nothing() {
+async fn an_invalid_change_changes_nothing() {
     let server = server();
-    let mut listener = listening(&server).await;
+    let mut subscription = subscribe(&server).await;
     let error = server.change(|catalogue| {
         catalogue.remove_prompt("kept");
         catalogue.tool(tool("fine", "")).tool(tool("not fine", ""));
-        catalogue.resource(Resource::new("no uri", "r", async |_, _| ""));
+        catalogue.resource(Resource::new("no uri", "r", async || ""));
     });
     let error = error.unwrap_err().to_string();
     assert!(
         error.contains("not fine") && error.contains("no uri"),
-        "all that is wrong: {error}"
+        "all problems: {error}"
     );
     assert_eq!(names(&server, "tools/list", "tools").await, ["kept"]);
     assert_eq!(names(&server, "prompts/list", "prompts").await, ["kept"]);
-    told(&mut listener, &[]).await;
+    assert_notified(&mut subscription, &[]).await;
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         server.change(|catalogue| {
             catalogue.remove_tool("kept");
@@ -188,11 +188,11 @@ async fn a_change_with_a_mistake_in_it_changes_nothing() {
     server
         .change(|catalogue| drop_unit(catalogue.tool(tool("after", ""))))
         .unwrap();
-    told(&mut listener, &["tools"]).await;
+    assert_notified(&mut subscription, &["tools"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn readers_see_the_whole_of_a_change_or_nothing_of_it() {
+async fn changes_are_atomic_for_readers() {
     let server = server();
     let changing = server.clone();
     let changes = tokio::task::spawn_blocking(move || {
@@ -220,7 +220,7 @@ async fn readers_see_the_whole_of_a_change_or_nothing_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changes_from_many_threads_are_all_kept() {
+async fn concurrent_changes_are_not_lost() {
     let server = server();
     let threads: Vec<_> = (0..8)
         .map(|thread| {
@@ -244,7 +244,7 @@ async fn changes_from_many_threads_are_all_kept() {
 
 // spec: discover-06
 #[tokio::test]
-async fn a_first_entry_brings_its_capability_and_the_last_one_leaves_it() {
+async fn a_capability_stays_advertised_when_its_list_becomes_empty() {
     let server = Server::new("x", "1").build().unwrap();
     let tools = async || {
         answer(&server, call("server/discover", json!({})))

@@ -1,7 +1,7 @@
 //! Completion of prompt arguments and template variables.
 
 use carryall_server::{
-    CompletionQuery, Ctx, Failure, Prompt, Resource, Server, Suggestions, matching,
+    CompletionQuery, HandlerError, Prompt, Resource, Server, Suggestions, matching,
 };
 use carryall_testkit::{TestReply, answer, call, call_as};
 use serde_json::{Value, json};
@@ -10,58 +10,45 @@ use std::time::Duration;
 fn builder() -> carryall_server::ServerBuilder {
     Server::new("completion", "1")
         .prompt(
-            Prompt::new("code", async |_, _| "")
+            Prompt::new("code", async || "")
                 .argument("language", "", true)
                 .argument("framework", "", false),
         )
         .prompt(
-            Prompt::new("many", async |_, _| "")
+            Prompt::new("many", async || "")
                 .argument("n", "", false)
                 .argument("m", "", false),
         )
         .prompt(
-            Prompt::new("hidden", async |_, _| "")
+            Prompt::new("hidden", async || "")
                 .argument("a", "", false)
                 .requires_scope("admin"),
         )
-        .resource(Resource::template("x://{city}", "city", async |_, _| ""))
-        .resource(Resource::new("x:one", "one", async |_, _| ""))
-        .complete_prompt(
-            "code",
-            "language",
-            async |_: Ctx, typed: CompletionQuery| {
-                matching(["rust", "python", "cython", "pycharm"], &typed.value)
-            },
-        )
+        .resource(Resource::template("x://{city}", "city", async || ""))
+        .resource(Resource::new("x:one", "one", async || ""))
+        .complete_prompt("code", "language", async |typed: CompletionQuery| {
+            matching(["rust", "python", "cython", "pycharm"], &typed.value)
+        })
         .complete_prompt(
             "code",
             "framework",
-            async |_: Ctx, typed: CompletionQuery| match typed
-                .settled
-                .get("language")
-                .map(String::as_str)
+            async |typed: CompletionQuery| match typed.resolved.get("language").map(String::as_str)
             {
                 Some("python") => vec!["flask"],
                 _ => vec!["axum"],
             },
         )
-        .complete_prompt("many", "n", async |_: Ctx, _| {
+        .complete_prompt("many", "n", async || {
             (0..1000).map(|n| n.to_string()).collect::<Suggestions>()
         })
-        .complete_prompt("many", "m", async |_: Ctx, _| {
-            Suggestions::from_iter(["a"]).total(7)
+        .complete_prompt("many", "m", async || Suggestions::from_iter(["a"]).total(7))
+        .complete_prompt("hidden", "a", async || vec!["secret"])
+        .complete_template("x://{city}", "city", async |typed: CompletionQuery| {
+            if typed.value == "!" {
+                std::fs::read_to_string("/nowhere/secret-name")?;
+            }
+            Ok::<_, HandlerError>(vec!["Bern"])
         })
-        .complete_prompt("hidden", "a", async |_: Ctx, _| vec!["secret"])
-        .complete_template(
-            "x://{city}",
-            "city",
-            async |_: Ctx, typed: CompletionQuery| {
-                if typed.value == "!" {
-                    std::fs::read_to_string("/nowhere/secret-name")?;
-                }
-                Ok::<_, Failure>(vec!["Bern"])
-            },
-        )
 }
 
 fn params(reference: Value, argument: &str, value: &str) -> Value {
@@ -216,7 +203,7 @@ async fn completions_are_limited_in_rate() {
 
 #[tokio::test]
 async fn an_argument_without_a_handler_has_no_suggestions() {
-    let silent = Prompt::new("p", async |_, _| "").argument("quiet", "", false);
+    let silent = Prompt::new("p", async || "").argument("quiet", "", false);
     let server = builder().prompt(silent).build().unwrap();
     let answered = answer(
         &server,

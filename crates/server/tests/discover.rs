@@ -1,21 +1,21 @@
-//! `server/discover`: what the server is and what it offers, and that it offers nothing else.
+//! `server/discover`: the identity of a server and the features that it advertises.
 #![allow(deprecated)]
 
-use carryall_server::{Ctx, Prompt, Resource, Server, Tool};
+use carryall_server::{Prompt, Resource, Server, Tool};
 use carryall_testkit::{answer, call, stream};
 use carryall_types::{InputRequiredResult, JsonObject};
 use serde_json::{Value, json};
 
 fn everything() -> Server {
     Server::new("full", "1")
-        .tool(Tool::without_arguments("tool", async |_| "ok"))
-        .tool(Tool::without_arguments("ask", async |_| {
+        .tool(Tool::new("tool", async || "ok"))
+        .tool(Tool::new("ask", async || {
             let state = InputRequiredResult::new().with_request_state("s");
             Err::<(), _>(carryall_server::HandlerError::input_required(state))
         }))
-        .prompt(Prompt::new("prompt", async |_, _| "hello").argument("a", "", false))
-        .resource(Resource::new("x:r", "resource", async |_, _| "text"))
-        .complete_prompt("prompt", "a", async |_: Ctx, _| vec!["one"])
+        .prompt(Prompt::new("prompt", async || "hello").argument("a", "", false))
+        .resource(Resource::new("x:r", "resource", async || "text"))
+        .complete_prompt("prompt", "a", async || vec!["one"])
         .with_logging()
         .build()
         .unwrap()
@@ -30,13 +30,13 @@ async fn capabilities(server: &Server) -> Value {
 
 // spec: discover-01, discover-02, discover-04, versioning-03, meta-17, base-jsonrpc-08, caching-01
 #[tokio::test]
-async fn discovery_says_all_that_the_specification_asks_for() {
+async fn discovery_has_every_required_member() {
     let server = Server::new("name", "1.2.3")
         .title("A name")
         .description("What it is")
         .website("https://example.com")
         .instructions("Call tool first.")
-        .tool(Tool::without_arguments("tool", async |_| "ok"))
+        .tool(Tool::new("tool", async || "ok"))
         .build()
         .unwrap();
     assert_eq!(
@@ -59,21 +59,21 @@ async fn discovery_says_all_that_the_specification_asks_for() {
 }
 
 #[tokio::test]
-async fn results_say_name_and_version_and_discovery_says_the_rest() {
+async fn results_have_name_and_version_and_discovery_the_whole_identity() {
     let icon = carryall_types::Icon::new(format!("data:image/png;base64,{}", "A".repeat(1000)));
     let server = Server::new("name", "1.2.3")
         .title("A name")
         .description("What it is")
         .website("https://example.com")
         .icon(icon)
-        .tool(Tool::without_arguments("tool", async |_| "ok"))
-        .tool(Tool::without_arguments("with-meta", async |_| {
+        .tool(Tool::new("tool", async || "ok"))
+        .tool(Tool::new("with-meta", async || {
             carryall_server::ToolOutput {
                 meta: json!({"com.example/a": 1}).as_object().cloned(),
                 ..carryall_server::ToolOutput::text("ok")
             }
         }))
-        .prompt(carryall_server::Prompt::new("prompt", async |_, _| "ok"))
+        .prompt(carryall_server::Prompt::new("prompt", async || "ok"))
         .build()
         .unwrap();
     let info = async |method: &str, params: Value| {
@@ -94,7 +94,7 @@ async fn results_say_name_and_version_and_discovery_says_the_rest() {
 }
 
 #[tokio::test]
-async fn the_servers_name_can_be_kept_back() {
+async fn server_info_can_be_omitted() {
     let server = Server::new("secret", "1")
         .without_server_info()
         .with_tools()
@@ -115,7 +115,7 @@ async fn the_servers_name_can_be_kept_back() {
 // spec: discover-06, tools-02, prompts-01, resources-01, completion-01, completion-03, logging-02,
 // prompts-12
 #[tokio::test]
-async fn what_is_not_advertised_is_not_there_and_what_is_there_is_advertised() {
+async fn features_exist_exactly_if_they_are_advertised() {
     let bare = Server::new("bare", "1").build().unwrap();
     assert_eq!(capabilities(&bare).await, json!({}));
     let full = everything();
@@ -193,7 +193,7 @@ async fn a_feature_can_be_advertised_while_its_list_is_empty() {
 
 // spec: base-jsonrpc-01
 #[tokio::test]
-async fn a_server_speaks_all_three_message_patterns() {
+async fn a_server_uses_all_three_message_patterns() {
     let server = everything();
     assert_eq!(
         answer(&server, call("tools/call", json!({"name": "tool"})))
@@ -214,7 +214,7 @@ async fn a_server_speaks_all_three_message_patterns() {
 
 // spec: meta-04
 #[tokio::test]
-async fn every_prefix_the_server_writes_is_in_reverse_dns() {
+async fn prefixes_are_reverse_dns_names() {
     let server = everything();
     let mut listening = stream(
         &server,
@@ -248,7 +248,7 @@ async fn every_prefix_the_server_writes_is_in_reverse_dns() {
 }
 
 #[tokio::test]
-async fn extensions_and_experiments_are_advertised_with_their_settings() {
+async fn extensions_and_experimental_features_are_advertised_with_their_settings() {
     let settings = JsonObject::from_iter([("on".to_owned(), json!(true))]);
     let builder = Server::new("x", "1").extension("com.example/thing", settings.clone());
     let server = builder.experimental("try", settings).build().unwrap();
@@ -260,7 +260,7 @@ async fn extensions_and_experiments_are_advertised_with_their_settings() {
 
 // spec: versioning-06
 #[tokio::test]
-async fn an_extension_that_only_the_client_has_falls_back_to_the_core_or_is_refused() {
+async fn an_extension_of_the_client_alone_is_ignored_or_refused() {
     let server = everything();
     let declared =
         json!({"extensions": {"io.modelcontextprotocol/tasks": {}, "com.example/thing": {}}});

@@ -1,10 +1,8 @@
-//! What handlers fail with: in the log with all its causes, and to models and clients as the author
-//! chooses.
+//! Errors of handlers: logged with their causes, and disclosed as the author chooses.
 
-use carryall_server::{Ctx, HandlerError, ToolOutput};
 use carryall_server::{
-    Failure, Handle, HandleError, HandleState, Prompt, Resource, Server, ServerBuilder,
-    TaskSupport, Tool,
+    Ctx, Disclosure, ErrorAction, Handle, HandleError, HandleState, HandlerError, Prompt, Resource,
+    Server, ServerBuilder, TaskSupport, Tool, ToolOutput,
 };
 use carryall_testkit::{LogCollector, answer, call, call_over_http, meta_with};
 use serde_json::{Value, json};
@@ -50,39 +48,38 @@ impl HandleState for Basket {
 
 fn failing() -> ServerBuilder {
     Server::new("failing", "1")
-        .tool(Tool::without_arguments("fails", async |_| {
+        .tool(Tool::new("fails", async || {
             Ok::<String, HandlerError>(fails()?)
         }))
-        .tool(Tool::without_arguments("says", async |_| {
+        .tool(Tool::new("says", async || {
             Err::<(), _>(HandlerError::new("not on Sundays"))
         }))
-        .tool(Tool::without_arguments("shows", async |_| {
+        .tool(Tool::new("shows", async || {
             ToolOutput::text("not on Mondays").failed()
         }))
         .tool(
-            Tool::without_arguments("later", async |_| Ok::<String, HandlerError>(fails()?))
+            Tool::new("later", async || Ok::<String, HandlerError>(fails()?))
                 .as_task(TaskSupport::Always),
         )
-        .tool(Tool::without_arguments("opens", async |ctx: Ctx| {
+        .tool(Tool::new("opens", async |ctx: Ctx| {
             let made_up: Handle<Basket> = serde_json::from_value(json!("basket_made_up"))?;
             let opened: Result<Basket, HandleError> = ctx.open_handle(&made_up).await;
             opened?;
             Ok::<_, HandlerError>(())
         }))
         .tool(
-            Tool::without_arguments("slow", async |_| std::future::pending::<()>().await)
-                .timeout(Duration::ZERO),
+            Tool::new("slow", async || std::future::pending::<()>().await).timeout(Duration::ZERO),
         )
-        .tool(Tool::without_arguments("admin", async |_| "ok").requires_scope("admin"))
+        .tool(Tool::new("admin", async || "ok").requires_scope("admin"))
         .prompt(
-            Prompt::new("fails", async |_, _| Ok::<String, Failure>(fails()?))
+            Prompt::new("fails", async || Ok::<String, HandlerError>(fails()?))
                 .argument("a", "", false),
         )
-        .resource(Resource::template("x:{name}", "r", async |_, _| {
-            Ok::<String, Failure>(fails()?)
+        .resource(Resource::template("x:{name}", "r", async || {
+            Ok::<String, HandlerError>(fails()?)
         }))
-        .complete_prompt("fails", "a", async |_, _| {
-            Ok::<Vec<String>, Failure>(fails()?)
+        .complete_prompt("fails", "a", async || {
+            Ok::<Vec<String>, HandlerError>(fails()?)
         })
 }
 
@@ -151,7 +148,7 @@ async fn prompts_resources_and_completions_are_logged_as_tools_are() {
 }
 
 #[tokio::test]
-async fn masked_errors_are_told_by_a_reference_that_stands_in_the_log() {
+async fn masked_errors_show_a_reference_that_is_logged() {
     let mut calls = all_others().to_vec();
     calls.push(("tools/call", json!({"name": "fails"})));
     let (log, answers) = logged(failing().mask_errors(true), &calls).await;
@@ -176,7 +173,7 @@ async fn masked_errors_are_told_by_a_reference_that_stands_in_the_log() {
 }
 
 #[tokio::test]
-async fn what_a_handler_says_deliberately_is_never_masked_and_logged_for_debugging() {
+async fn deliberate_errors_are_not_masked_and_are_logged_at_debug_level() {
     let calls = ["says", "shows", "opens"].map(|name| ("tools/call", json!({"name": name})));
     let (log, answers) = logged(failing().mask_errors(true), &calls).await;
     let texts = [
@@ -194,6 +191,130 @@ async fn what_a_handler_says_deliberately_is_never_masked_and_logged_for_debuggi
         );
     }
     assert_eq!(log.containing("handler failed"), [""; 0]);
+}
+
+/// Returns the message that the client reads, in a result or an error.
+fn message_of(answer: &Value) -> &str {
+    answer["error"]["message"]
+        .as_str()
+        .or(answer["result"]["content"][0]["text"].as_str())
+        .unwrap()
+}
+
+#[tokio::test]
+async fn any_error_can_be_returned_with_a_question_mark() {
+    let builder = Server::new("x", "1")
+        .tool(Tool::new("text", async || {
+            Err("no such thing")?;
+            Ok::<_, HandlerError>("")
+        }))
+        .tool(Tool::new("string", async || {
+            Err(format!("no such {}", "string"))?;
+            Ok::<_, HandlerError>("")
+        }))
+        .tool(Tool::new("boxed", async || {
+            let boxed: Result<&str, carryall_proto::BoxError> = Err(Box::new(Outer(Inner)));
+            Ok::<_, HandlerError>(boxed?)
+        }))
+        .tool(Tool::new("plain", async || fails::<&str>()));
+    let calls =
+        ["text", "string", "boxed", "plain"].map(|name| ("tools/call", json!({"name": name})));
+    let (_, answers) = logged(builder, &calls).await;
+    let outer = Outer(Inner).to_string();
+    for (answer, text) in answers
+        .iter()
+        .zip(["no such thing", "no such string", &outer, &outer])
+    {
+        assert_eq!(
+            (message_of(answer), &answer["result"]["isError"]),
+            (text, &json!(true))
+        );
+    }
+}
+
+#[tokio::test]
+async fn deliberate_errors_of_prompts_are_json_rpc_errors_with_their_message() {
+    let builder = Server::new("x", "1")
+        .prompt(Prompt::new("says", async || {
+            Err::<String, _>(HandlerError::new("not on Sundays"))
+        }))
+        .prompt(Prompt::new("opens", async |ctx: Ctx| {
+            let made_up: Handle<Basket> = serde_json::from_value(json!("basket_made_up"))?;
+            ctx.open_handle(&made_up).await?;
+            Ok::<_, HandlerError>("opened")
+        }));
+    let calls = ["says", "opens"].map(|name| ("prompts/get", json!({"name": name})));
+    let (_, answers) = logged(builder, &calls).await;
+    assert_eq!(
+        answers[0]["error"],
+        json!({"code": -32603, "message": "not on Sundays"})
+    );
+    assert_eq!(answers[1]["error"]["code"], -32602);
+    assert!(message_of(&answers[1]).contains("create a new one"));
+}
+
+#[tokio::test]
+async fn an_error_overrides_the_policy_of_its_server() {
+    let builder = || {
+        Server::new("x", "1")
+            .tool(Tool::new("masked", async || {
+                fails::<&str>().map_err(|error| HandlerError::from(error).masked())
+            }))
+            .tool(Tool::new("open", async || {
+                fails::<&str>()
+                    .map_err(|error| HandlerError::from(error).disclosing(Disclosure::Message))
+            }))
+            .prompt(Prompt::new("worded", async || {
+                let worded = Disclosure::Text("come back later".into());
+                fails::<String>().map_err(|error| HandlerError::from(error).disclosing(worded))
+            }))
+    };
+    let calls = [
+        ("tools/call", json!({"name": "masked"})),
+        ("tools/call", json!({"name": "open"})),
+        ("prompts/get", json!({"name": "worded"})),
+    ];
+    for mask in [true, false] {
+        let (log, answers) = logged(builder().mask_errors(mask), &calls).await;
+        assert!(
+            message_of(&answers[0]).starts_with("The tool failed (reference "),
+            "{mask}"
+        );
+        assert_eq!(message_of(&answers[1]), Outer(Inner).to_string(), "{mask}");
+        assert_eq!(
+            answers[2]["error"],
+            json!({"code": -32603, "message": "come back later"})
+        );
+        assert_eq!(log.containing(CHAIN).len(), 3, "{mask}");
+    }
+}
+
+#[tokio::test]
+async fn one_policy_decides_for_all_handlers_of_a_server() {
+    let builder = failing().on_error(|failed| {
+        assert!(failed.error.is::<Outer>());
+        let action = ErrorAction::new(Disclosure::Text(format!(
+            "{} {} went wrong",
+            failed.method.as_str(),
+            failed.name
+        )));
+        if failed.is_tool() {
+            action.log_at(tracing::Level::ERROR)
+        } else {
+            action.without_log()
+        }
+    });
+    let mut calls = all_others().to_vec();
+    calls.push(("tools/call", json!({"name": "fails"})));
+    let (log, answers) = logged(builder, &calls).await;
+    assert_eq!(message_of(&answers[0]), "prompts/get fails went wrong");
+    assert_eq!(message_of(&answers[1]), "resources/read x:y went wrong");
+    assert_eq!(message_of(&answers[3]), "tools/call fails went wrong");
+    let lines = log.containing("handler failed");
+    assert!(
+        lines.len() == 1 && lines[0].starts_with("ERROR"),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test]
@@ -240,7 +361,7 @@ async fn a_handler_that_takes_too_long_is_logged() {
 }
 
 #[tokio::test]
-async fn credentials_that_lead_to_no_principal_are_warned_of_once() {
+async fn credentials_without_a_principal_are_warned_of_once() {
     let (log, _guard) = LogCollector::start();
     let server = failing().build().unwrap();
     let warned = || {
@@ -260,7 +381,7 @@ async fn credentials_that_lead_to_no_principal_are_warned_of_once() {
     }
     assert_eq!(log.containing("t0ken"), [""; 0]);
     let open = Server::new("open", "1")
-        .tool(Tool::without_arguments("a", async |_| "ok"))
+        .tool(Tool::new("a", async || "ok"))
         .build()
         .unwrap();
     answer(
@@ -275,6 +396,6 @@ async fn credentials_that_lead_to_no_principal_are_warned_of_once() {
     assert_eq!(
         warned(),
         1,
-        "a server that tells nobody apart needs no principal"
+        "without restricted entries no principal is needed"
     );
 }

@@ -127,14 +127,9 @@ fn what_fits_the_form_is_a_value_of_the_type() {
 fn what_no_form_can_ask_for_is_named() {
     #[derive(JsonSchema)]
     #[allow(dead_code)]
-    struct Inner {
-        a: u8,
-    }
-    #[derive(JsonSchema)]
-    #[allow(dead_code)]
     struct Nested {
         fine: String,
-        inner: Inner,
+        nested: Option<Box<Nested>>,
     }
     #[derive(JsonSchema)]
     #[allow(dead_code)]
@@ -162,13 +157,85 @@ fn what_no_form_can_ask_for_is_named() {
         form_of::<Listed>().unwrap_err().to_string(),
         form_of::<Anything>().unwrap_err().to_string(),
         form_of::<WithData>().unwrap_err().to_string(),
-        form_of::<Size>().unwrap_err().to_string(),
-        form_of::<String>().unwrap_err().to_string(),
+        form_of::<Data>().unwrap_err().to_string(),
     ];
     for (said, named) in said
         .iter()
-        .zip(["inner", "names", "value", "data", "Size", "string"])
+        .zip(["nested", "names", "value", "data", "Data"])
     {
         assert!(said.contains(named), "{said}");
     }
+}
+
+#[test]
+fn a_single_value_is_a_form_with_one_field() {
+    let fields = |form: &carryall_types::RequestedSchema| {
+        let form = serde_json::to_value(form).unwrap();
+        (form["properties"].clone(), form["required"].clone())
+    };
+    assert_eq!(
+        fields(&form_of::<Size>().unwrap()),
+        (
+            json!({"value": {"type": "string", "enum": ["small", "large"]}}),
+            json!(["value"])
+        )
+    );
+    assert_eq!(
+        fields(&form_of::<Option<Size>>().unwrap()).1,
+        Value::Null,
+        "an option may stay empty"
+    );
+    assert_eq!(
+        fields(&form_of::<Vec<Size>>().unwrap()),
+        (
+            json!({"value": {"type": "array", "items": {"type": "string", "enum": ["small", "large"]}}}),
+            json!(["value"])
+        )
+    );
+    assert_eq!(
+        fields(&form_of::<bool>().unwrap()).0,
+        json!({"value": {"type": "boolean"}})
+    );
+}
+
+#[test]
+fn the_fields_of_a_nested_struct_have_its_name_in_front() {
+    #[derive(JsonSchema)]
+    #[allow(dead_code)]
+    struct Address {
+        street: String,
+        /// Where the bell is
+        note: Option<String>,
+    }
+    #[derive(JsonSchema)]
+    #[allow(dead_code)]
+    struct Customer {
+        name: String,
+        home: Address,
+        work: Option<Address>,
+    }
+    let form = form_of::<Customer>().unwrap();
+    let names: Vec<&str> = form
+        .properties
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "name",
+            "home.street",
+            "home.note",
+            "work.street",
+            "work.note"
+        ]
+    );
+    assert_eq!(
+        form.required,
+        Some(vec!["name".to_owned(), "home.street".to_owned()])
+    );
+    assert_eq!(
+        form.property("work.note").unwrap().description(),
+        Some("Where the bell is")
+    );
 }

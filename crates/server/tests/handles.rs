@@ -1,4 +1,4 @@
-//! Handles: state between calls, on whichever replica, for whoever it was minted.
+//! Handles: state between calls, on any replica, for the caller they were minted for.
 
 use carryall_proto::budget::Amount;
 use carryall_proto::seal::{Keyring, SealingKey};
@@ -122,7 +122,7 @@ fn builder(name: &str, store: &Memory) -> ServerBuilder {
         }))
 }
 
-async fn by(server: &Server, subject: &str, name: &str, arguments: Value) -> TestReply {
+async fn call_by(server: &Server, subject: &str, name: &str, arguments: Value) -> TestReply {
     answer(
         server,
         call_as(
@@ -149,7 +149,7 @@ async fn minted(server: &Server, arguments: Value) -> String {
     minted.text().to_owned()
 }
 
-/// The one thing that is ever said of a handle that is no good.
+/// Checks for the one error of invalid handles.
 fn is_unknown(answered: &TestReply) {
     assert_eq!(answered.result()["isError"], true, "{answered:?}");
     assert_eq!(
@@ -165,7 +165,7 @@ fn kind(sealed: bool, once: bool) -> Value {
 }
 
 #[tokio::test]
-async fn to_clients_a_handle_is_a_string() {
+async fn for_clients_a_handle_is_a_string() {
     let server = server(&Memory::new());
     let listed = answer(&server, call("tools/list", json!({}))).await;
     let open = listed.result()["tools"]
@@ -222,7 +222,7 @@ async fn state_is_found_and_changed_on_any_replica() {
 }
 
 #[tokio::test]
-async fn nobody_comes_between_a_read_and_its_write() {
+async fn updates_are_atomic() {
     let server = server(&Memory::new());
     let handle = minted(&server, kind(false, false)).await;
     assert_eq!(
@@ -253,7 +253,7 @@ async fn nobody_comes_between_a_read_and_its_write() {
 }
 
 #[tokio::test]
-async fn what_is_used_once_is_used_once() {
+async fn a_single_use_handle_is_used_once() {
     let store = Memory::new();
     let (here, there) = (server(&store), server(&store));
     for sealed in [true, false] {
@@ -284,7 +284,7 @@ async fn what_is_used_once_is_used_once() {
 }
 
 #[tokio::test]
-async fn all_that_is_wrong_with_a_handle_is_the_same_error() {
+async fn every_invalid_handle_is_the_same_error() {
     let store = Memory::new();
     let server = server(&store);
     let open = async |handle: &str| tool(&server, "open", json!({"handle": handle})).await;
@@ -311,7 +311,7 @@ async fn all_that_is_wrong_with_a_handle_is_the_same_error() {
             json!({"sealed": sealed, "once": false, "millis": 1}),
         )
         .await;
-        // Sealed ones end with a whole second.
+        // Sealed handles expire at a whole second.
         tokio::time::sleep(Duration::from_millis(if sealed { 2100 } else { 20 })).await;
         is_unknown(&open(&brief).await);
     }
@@ -327,9 +327,9 @@ async fn all_that_is_wrong_with_a_handle_is_the_same_error() {
 }
 
 #[tokio::test]
-async fn a_handle_is_of_use_to_its_owner_alone() {
+async fn only_its_owner_can_use_a_handle() {
     let server = server(&Memory::new());
-    let by = async |subject: &str, name: &str, arguments: Value| {
+    let call_as_subject = async |subject: &str, name: &str, arguments: Value| {
         answer(
             &server,
             call_as(
@@ -342,21 +342,26 @@ async fn a_handle_is_of_use_to_its_owner_alone() {
         .await
     };
     for sealed in [true, false] {
-        let handle = by("ada", "mint", kind(sealed, false))
+        let handle = call_as_subject("ada", "mint", kind(sealed, false))
             .await
             .text()
             .to_owned();
-        assert!(by("ada", "open", json!({"handle": handle})).await.result()["isError"].is_null());
+        assert!(
+            call_as_subject("ada", "open", json!({"handle": handle}))
+                .await
+                .result()["isError"]
+                .is_null()
+        );
         for stranger in ["open", "remove"] {
-            is_unknown(&by("bob", stranger, json!({"handle": handle})).await);
+            is_unknown(&call_as_subject("bob", stranger, json!({"handle": handle})).await);
             is_unknown(&tool(&server, stranger, json!({"handle": handle})).await);
         }
-        is_unknown(&by("bob", "add", json!({"basket": handle, "item": "i"})).await);
+        is_unknown(&call_as_subject("bob", "add", json!({"basket": handle, "item": "i"})).await);
     }
 }
 
 #[tokio::test]
-async fn state_that_is_too_large_to_seal_says_so_and_can_be_stored() {
+async fn state_that_is_too_large_to_seal_can_be_stored() {
     let server = server(&Memory::new());
     let large = |sealed: bool| json!({"sealed": sealed, "once": false, "size": 70_000});
     assert_eq!(
@@ -374,7 +379,7 @@ async fn state_that_is_too_large_to_seal_says_so_and_can_be_stored() {
 }
 
 #[tokio::test]
-async fn replicas_without_a_shared_store_mint_nothing_that_the_others_would_not_know() {
+async fn replicas_without_a_shared_store_mint_no_stored_handles() {
     let server = Server::new("handles", "1")
         .keyring(Keyring::new(SealingKey::new(1, [1; 32])))
         .replicated()
@@ -387,13 +392,13 @@ async fn replicas_without_a_shared_store_mint_nothing_that_the_others_would_not_
     );
     assert!(
         tool(&server, "mint", kind(true, false)).await.result()["isError"].is_null(),
-        "a sealed one needs no store"
+        "a sealed handle needs no store"
     );
 }
 
 /// A replica whose clock is ahead removes rows as expired while others still open the token.
 #[tokio::test]
-async fn a_use_is_not_forgotten_before_the_token_ends_by_the_slowest_clock() {
+async fn the_mark_of_a_use_outlives_the_token_on_the_slowest_clock() {
     const MINUTE: u64 = 60_000;
     let store = Memory::new();
     let server = server(&store);
@@ -420,7 +425,7 @@ async fn a_use_is_not_forgotten_before_the_token_ends_by_the_slowest_clock() {
     assert_eq!(
         store.len(),
         marks,
-        "no clock that may be ahead so far has removed the mark"
+        "no clock within the allowed skew removes the mark"
     );
     is_unknown(&tool(&server, "open", json!({"handle": handle})).await);
     store.expire(now + 13 * MINUTE, 100).await.unwrap();
@@ -428,7 +433,7 @@ async fn a_use_is_not_forgotten_before_the_token_ends_by_the_slowest_clock() {
 }
 
 #[tokio::test]
-async fn a_handle_is_good_at_servers_of_its_name_alone() {
+async fn a_handle_is_bound_to_the_name_of_its_server() {
     let store = Memory::new();
     let server = |name| builder(name, &store).build().unwrap();
     for sealed in [true, false] {
@@ -446,14 +451,14 @@ async fn a_handle_is_good_at_servers_of_its_name_alone() {
 const FULL: &str = "No more state can be kept between calls for now: end what is not needed any more, or try again later";
 
 #[tokio::test]
-async fn a_caller_that_keeps_its_share_is_refused_and_others_are_not() {
+async fn a_caller_at_its_limit_is_refused_and_others_are_not() {
     let limits = (Amount::new(4, 1 << 20), Amount::new(2, 100_000));
     let server = builder("handles", &Memory::new())
         .handle_limits(limits.0, limits.1)
         .build()
         .unwrap();
     let mint = async |subject: &str, size: usize| {
-        by(
+        call_by(
             &server,
             subject,
             "mint",
@@ -465,7 +470,7 @@ async fn a_caller_that_keeps_its_share_is_refused_and_others_are_not() {
     assert_eq!(mint("ada", 100_000).await.text(), FULL, "bytes");
     assert!(mint("ada", 10).await.result()["isError"].is_null());
     assert_eq!(mint("ada", 10).await.text(), FULL, "items");
-    let grown = by(
+    let grown = call_by(
         &server,
         "ada",
         "add",
@@ -475,35 +480,35 @@ async fn a_caller_that_keeps_its_share_is_refused_and_others_are_not() {
     assert_eq!(
         grown.text(),
         FULL,
-        "what is kept does not grow beyond it either"
+        "nor may stored state grow beyond the limit"
     );
     assert_eq!(
-        by(&server, "ada", "open", json!({"handle": first}))
+        call_by(&server, "ada", "open", json!({"handle": first}))
             .await
             .text(),
         "xxxxxxxxxx",
-        "and is as it was"
+        "it is unchanged"
     );
     assert!(
         mint("bob", 10).await.result()["isError"].is_null(),
-        "another caller has a share of its own"
+        "another caller has its own limit"
     );
     assert!(
-        by(&server, "ada", "remove", json!({"handle": first}))
+        call_by(&server, "ada", "remove", json!({"handle": first}))
             .await
             .result()["isError"]
             .is_null()
     );
     assert!(
         mint("ada", 10).await.result()["isError"].is_null(),
-        "what was removed does not count"
+        "removed state does not count"
     );
     assert!(mint("bob", 10).await.result()["isError"].is_null());
     assert_eq!(mint("cid", 10).await.text(), FULL, "all together");
 }
 
 #[tokio::test]
-async fn marks_of_used_handles_count_as_what_is_kept() {
+async fn marks_of_used_handles_count() {
     let limits = (Amount::new(4, 1 << 20), Amount::new(1, 1 << 20));
     let server = builder("handles", &Memory::new())
         .handle_limits(limits.0, limits.1)
@@ -515,6 +520,6 @@ async fn marks_of_used_handles_count_as_what_is_kept() {
     assert_eq!(
         tool(&server, "open", json!({"handle": two})).await.text(),
         FULL,
-        "not used, since that could not be noted"
+        "unused, since the mark could not be stored"
     );
 }

@@ -12,7 +12,7 @@ use tower_service::Service;
 
 type Answer = BoxFuture<Result<Reply, CallError>>;
 
-/// A layer made of a function from the service inside and the call to the answer.
+/// A layer made of a function of the inner service and the call.
 #[derive(Clone)]
 struct Around<F>(F);
 
@@ -81,7 +81,7 @@ fn named(name: &str, arguments: Value) -> Call {
 }
 
 #[tokio::test]
-async fn the_first_layer_is_the_innermost_and_those_of_a_tool_are_inside_those_of_the_server() {
+async fn the_first_layer_is_the_innermost_and_tool_layers_are_inside_server_layers() {
     let log = Log::default();
     let server = Server::new("x", "1")
         .tool(
@@ -89,7 +89,7 @@ async fn the_first_layer_is_the_innermost_and_those_of_a_tool_are_inside_those_o
                 .layer(noting(&log, "tool-1"))
                 .layer(noting(&log, "tool-2")),
         )
-        .tool(Tool::without_arguments("plain", async |_| "ok"))
+        .tool(Tool::new("plain", async || "ok"))
         .layer(noting(&log, "server-1"))
         .layer(noting(&log, "server-2"))
         .build()
@@ -121,7 +121,7 @@ async fn the_first_layer_is_the_innermost_and_those_of_a_tool_are_inside_those_o
 }
 
 #[tokio::test]
-async fn a_layer_can_answer_instead_change_the_call_and_leave_things_for_the_handler() {
+async fn a_layer_can_answer_change_the_call_and_pass_values_to_the_handler() {
     let refusing = Around(|_: SharedService, call: Call| -> Answer {
         let error = ErrorObject::new(42, "not today");
         Box::pin(async move { Ok(Response::error(call.id().clone(), error).into()) })
@@ -158,12 +158,12 @@ async fn a_layer_can_answer_instead_change_the_call_and_leave_things_for_the_han
     assert_eq!(
         spoilt.result()["isError"],
         json!(true),
-        "what a layer makes is validated too"
+        "calls that a layer changes are validated too"
     );
 }
 
 #[tokio::test]
-async fn the_failure_of_a_layer_costs_its_call_and_shows_no_cause() {
+async fn the_failure_of_a_layer_fails_its_call_without_the_cause() {
     let failing = Around(|_: SharedService, _: Call| -> Answer {
         let cause: Box<dyn std::error::Error + Send + Sync> = "password=swordfish".into();
         Box::pin(async { Err(CallError::from(cause)) })
@@ -175,7 +175,7 @@ async fn the_failure_of_a_layer_costs_its_call_and_shows_no_cause() {
             panic!("password=swordfish")
         })
     });
-    let builder = || Server::new("x", "1").tool(Tool::without_arguments("fine", async |_| "ok"));
+    let builder = || Server::new("x", "1").tool(Tool::new("fine", async || "ok"));
     let servers = [
         builder().tool(echo().layer(failing.clone())),
         builder().tool(echo().layer(panicking.clone())),
@@ -209,7 +209,7 @@ async fn the_failure_of_a_layer_costs_its_call_and_shows_no_cause() {
 }
 
 #[tokio::test]
-async fn a_layer_may_call_again_and_each_run_takes_a_place() {
+async fn a_layer_may_call_again_and_each_run_takes_a_permit() {
     let twice = Around(|inner: SharedService, call: Call| -> Answer {
         Box::pin(async move {
             let first = inner.answer(call.clone()).await?;
@@ -225,7 +225,7 @@ async fn a_layer_may_call_again_and_each_run_takes_a_place() {
     });
     let runs = Arc::new(Mutex::new(0));
     let counting = Arc::clone(&runs);
-    let tool = Tool::without_arguments("count", move |_: Ctx| {
+    let tool = Tool::new("count", move || {
         let counting = Arc::clone(&counting);
         async move {
             let mut runs = counting.lock().unwrap();

@@ -1,5 +1,4 @@
-//! What one caller can cost the others: running calls, subscriptions, time, queues; and what
-//! cancelling frees.
+//! Limits on calls, subscriptions, time and queues, and what cancelling releases.
 #![allow(deprecated)]
 
 use carryall_proto::{Call, CallSource, Outcome, Reply};
@@ -15,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tower_service::Service as _;
 
-/// Counts the handlers that have been entered and left, by end or by being dropped.
+/// Counts the handlers that have started, and those that have ended or were dropped.
 #[derive(Clone, Default)]
 struct Counter(Arc<(AtomicUsize, AtomicUsize)>);
 
@@ -53,14 +52,14 @@ fn waiting(counter: &Counter) -> ServerBuilder {
     let (in_tool, in_prompt, in_loud) = (counter.clone(), counter.clone(), counter.clone());
     Server::new("limits", "1")
         .with_logging()
-        .tool(Tool::without_arguments("wait", move |_: Ctx| {
+        .tool(Tool::new("wait", move || {
             let inside = in_tool.enter();
             async move {
                 let _inside = inside;
                 std::future::pending::<()>().await;
             }
         }))
-        .tool(Tool::without_arguments("loud", move |ctx: Ctx| {
+        .tool(Tool::new("loud", move |ctx: Ctx| {
             let inside = in_loud.enter();
             async move {
                 let _inside = inside;
@@ -68,8 +67,8 @@ fn waiting(counter: &Counter) -> ServerBuilder {
                 std::future::pending::<()>().await;
             }
         }))
-        .tool(Tool::without_arguments("quick", async |_| "ok"))
-        .prompt(Prompt::new("wait", move |_: Ctx, _| {
+        .tool(Tool::new("quick", async || "ok"))
+        .prompt(Prompt::new("wait", move || {
             let inside = in_prompt.enter();
             async move {
                 let _inside = inside;
@@ -87,7 +86,7 @@ fn loud(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn further_calls_are_refused_while_as_many_run_as_may_and_admitted_again_after() {
+async fn calls_beyond_the_limit_are_refused_until_others_end() {
     let counter = Counter::default();
     let server = waiting(&counter).max_running(2).build().unwrap();
     let spawn = |method: &'static str| {
@@ -112,7 +111,7 @@ async fn further_calls_are_refused_while_as_many_run_as_may_and_admitted_again_a
             .await
             .result()
             .is_object(),
-        "lists need no place"
+        "lists need no permit"
     );
     running[0].abort();
     counter.until(1).await;
@@ -130,22 +129,17 @@ async fn further_calls_are_refused_while_as_many_run_as_may_and_admitted_again_a
                 .await
                 .text(),
             "ok",
-            "places are given back"
+            "permits are released"
         );
     }
 }
 
 #[tokio::test]
-async fn refused_and_failed_calls_give_their_place_back() {
+async fn refused_and_failed_calls_release_their_permit() {
     let server = waiting(&Counter::default())
         .max_running(1)
-        .tool(Tool::without_arguments("panic", async |_| -> String {
-            panic!("boom")
-        }))
-        .tool(
-            Tool::without_arguments("limited", async |_| "ok")
-                .rate_limit(1, Duration::from_secs(3600)),
-        )
+        .tool(Tool::new("panic", async || -> String { panic!("boom") }))
+        .tool(Tool::new("limited", async || "ok").rate_limit(1, Duration::from_secs(3600)))
         .build()
         .unwrap();
     for params in [
@@ -166,7 +160,7 @@ async fn refused_and_failed_calls_give_their_place_back() {
 
 // spec: cancellation-04, cancellation-13, http-receive-12, cancellation-16
 #[tokio::test]
-async fn dropping_a_reply_drops_the_handler_before_and_after_it_has_spoken() {
+async fn dropping_a_reply_drops_the_handler_before_and_after_its_first_notification() {
     let counter = Counter::default();
     let server = waiting(&counter).build().unwrap();
     let mut service = server.clone();
@@ -192,9 +186,9 @@ async fn dropping_a_reply_drops_the_handler_before_and_after_it_has_spoken() {
 
 // spec: http-receive-12, progress-11
 #[tokio::test]
-async fn what_outlives_its_call_falls_silent_and_is_not_kept_waiting() {
+async fn a_context_that_outlives_its_call_sends_nothing_and_does_not_wait() {
     let (handed, mut contexts) = tokio::sync::mpsc::unbounded_channel::<Ctx>();
-    let tool = Tool::without_arguments("leak", move |ctx: Ctx| {
+    let tool = Tool::new("leak", move |ctx: Ctx| {
         let handed = handed.clone();
         async move {
             ctx.log(LoggingLevel::Info, None, 0).await;
@@ -214,8 +208,7 @@ async fn what_outlives_its_call_falls_silent_and_is_not_kept_waiting() {
         .await
         .unwrap();
     let ctx = contexts.recv().await.unwrap();
-    // The work is done, the response is not yet read: nothing is added to it any more, however much
-    // is said.
+    // The handler has ended and the response is not read yet: later notifications are dropped.
     let late = async {
         for n in 1..500 {
             ctx.log(LoggingLevel::Info, None, n).await;
@@ -234,7 +227,7 @@ async fn what_outlives_its_call_falls_silent_and_is_not_kept_waiting() {
 }
 
 #[tokio::test]
-async fn a_handler_that_takes_too_long_is_ended_and_the_answer_says_so() {
+async fn a_handler_that_exceeds_its_timeout_is_dropped() {
     let counter = Counter::default();
     let limit = Duration::from_millis(30);
     let server = waiting(&counter).timeout(Some(limit)).build().unwrap();
@@ -260,9 +253,9 @@ async fn a_handler_that_takes_too_long_is_ended_and_the_answer_says_so() {
 }
 
 #[tokio::test]
-async fn a_tool_may_take_its_own_time_and_a_subscription_all_of_it() {
+async fn a_tool_can_have_its_own_timeout_and_subscriptions_have_none() {
     let slow = || {
-        Tool::without_arguments("slow", async |_| {
+        Tool::new("slow", async || {
             tokio::time::sleep(Duration::from_millis(80)).await
         })
     };
@@ -315,7 +308,7 @@ async fn a_tool_may_take_its_own_time_and_a_subscription_all_of_it() {
 async fn a_handler_that_outruns_its_client_waits() {
     let said = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&said);
-    let tool = Tool::without_arguments("flood", move |ctx: Ctx| {
+    let tool = Tool::new("flood", move |ctx: Ctx| {
         let count = Arc::clone(&count);
         async move {
             for n in 0..500 {
@@ -351,7 +344,7 @@ async fn a_handler_that_outruns_its_client_waits() {
 }
 
 #[tokio::test]
-async fn further_subscriptions_are_refused_while_as_many_are_open_as_may() {
+async fn subscriptions_beyond_the_limit_are_refused() {
     let server = Server::new("x", "1").max_subscriptions(2).build().unwrap();
     let listen = || call("subscriptions/listen", json!({"notifications": {}}));
     let first = stream(&server, listen()).await;
@@ -373,22 +366,22 @@ async fn reply_to(server: &Server, call: Call) -> Reply {
     server.clone().call(call).await.unwrap()
 }
 
-fn listening_from(host: u8, wish: Value) -> Call {
-    let mut listen = call("subscriptions/listen", json!({"notifications": wish}));
+fn listen_from(host: u8, filter: Value) -> Call {
+    let mut listen = call("subscriptions/listen", json!({"notifications": filter}));
     listen.set_source(CallSource::new(None, Some([10, 0, 0, host].into())));
     listen
 }
 
 #[tokio::test]
-async fn a_caller_with_its_share_of_subscriptions_does_not_lock_out_others() {
+async fn a_caller_at_its_limit_of_subscriptions_does_not_lock_out_others() {
     let server = Server::new("x", "1")
         .max_subscriptions(3)
         .max_subscriptions_per_caller(2)
         .build()
         .unwrap();
-    let first = stream(&server, listening_from(1, json!({}))).await;
-    let _second = stream(&server, listening_from(1, json!({}))).await;
-    let refused = answer(&server, listening_from(1, json!({}))).await;
+    let first = stream(&server, listen_from(1, json!({}))).await;
+    let _second = stream(&server, listen_from(1, json!({}))).await;
+    let refused = answer(&server, listen_from(1, json!({}))).await;
     assert_eq!(refused.code(), -31001);
     assert!(
         refused.error()["message"]
@@ -397,19 +390,19 @@ async fn a_caller_with_its_share_of_subscriptions_does_not_lock_out_others() {
             .contains("one caller"),
         "{refused:?}"
     );
-    let _other = stream(&server, listening_from(2, json!({}))).await;
+    let _other = stream(&server, listen_from(2, json!({}))).await;
     drop(first);
-    let _third = stream(&server, listening_from(1, json!({}))).await;
+    let _third = stream(&server, listen_from(1, json!({}))).await;
 }
 
 #[tokio::test]
-async fn what_subscriptions_name_is_bounded_in_bytes() {
+async fn the_names_in_subscriptions_are_bounded_in_bytes() {
     let server = Server::new("x", "1").with_resources().build().unwrap();
     let long = |n: usize| format!("file:///{n:04}{}", "x".repeat(8 * 1024 - 12));
     assert_eq!(long(1).len(), 8 * 1024);
-    let wish =
+    let filter =
         json!({"resourceSubscriptions": [long(1), format!("{}x", long(2)), "file:///short"]});
-    let mut listening = stream(&server, listening_from(1, wish)).await;
+    let mut listening = stream(&server, listen_from(1, filter)).await;
     let (_, acknowledged) = next_notification(&mut listening).await;
     let honoured = acknowledged["notifications"]["resourceSubscriptions"]
         .as_array()
@@ -418,10 +411,10 @@ async fn what_subscriptions_name_is_bounded_in_bytes() {
     drop(listening);
 
     let all: Vec<String> = (0..1_000).map(long).collect();
-    let wish = json!({"resourceSubscriptions": all});
+    let filter = json!({"resourceSubscriptions": all});
     let mut open = Vec::new();
     let refused = loop {
-        let reply = reply_to(&server, listening_from(1, wish.clone())).await;
+        let reply = reply_to(&server, listen_from(1, filter.clone())).await;
         match reply {
             Reply::Stream(stream) => open.push(stream),
             Reply::Once(response) => break response,
@@ -430,16 +423,16 @@ async fn what_subscriptions_name_is_bounded_in_bytes() {
     };
     assert!(matches!(refused.outcome, Outcome::Error(error) if error.code == -31001));
     assert!(!open.is_empty());
-    let _other = stream(&server, listening_from(2, wish)).await;
+    let _other = stream(&server, listen_from(2, filter)).await;
 }
 
 #[tokio::test]
-async fn a_slow_listener_costs_bounded_memory_and_misses_nothing() {
+async fn a_slow_subscriber_costs_bounded_memory_and_misses_nothing() {
     let server = Server::new("x", "1").with_resources().build().unwrap();
-    let wish = json!({"resourceSubscriptions": ["file:///p"], "resourcesListChanged": true});
+    let filter = json!({"resourceSubscriptions": ["file:///p"], "resourcesListChanged": true});
     let slow = stream(
         &server,
-        call("subscriptions/listen", json!({"notifications": wish})),
+        call("subscriptions/listen", json!({"notifications": filter})),
     )
     .await;
     for n in 0..10_000 {
@@ -455,6 +448,6 @@ async fn a_slow_listener_costs_bounded_memory_and_misses_nothing() {
     assert!(uris.len() <= 64, "{}", uris.len());
     assert!(
         uris.contains("file:///p"),
-        "what was merged is told as the resource that was subscribed to"
+        "merged changes name the resource of the filter"
     );
 }

@@ -9,29 +9,29 @@ use serde_json::{Value, json};
 use std::future::poll_fn;
 
 fn tool(name: &str) -> Tool {
-    Tool::without_arguments(name, async |_| "ok")
+    Tool::new(name, async || "ok")
 }
 
 fn server() -> Server {
     Server::new("listen", "1")
         .tool(tool("first"))
-        .prompt(Prompt::new("first", async |_, _| ""))
-        .resource(Resource::new("x:first", "r", async |_, _| ""))
+        .prompt(Prompt::new("first", async || ""))
+        .resource(Resource::new("x:first", "r", async || ""))
         .build()
         .unwrap()
 }
 
-async fn listen(server: &Server, id: &Value, wish: Value) -> MessageStream {
+async fn listen(server: &Server, id: &Value, filter: Value) -> MessageStream {
     stream(
         server,
-        call_with_id(id, "subscriptions/listen", json!({"notifications": wish})),
+        call_with_id(id, "subscriptions/listen", json!({"notifications": filter})),
     )
     .await
 }
 
-/// Opens a subscription and takes its acknowledgement.
-async fn listening(server: &Server, id: &Value, wish: Value) -> MessageStream {
-    let mut stream = listen(server, id, wish).await;
+/// Opens a subscription and reads its acknowledgement.
+async fn subscribe(server: &Server, id: &Value, filter: Value) -> MessageStream {
+    let mut stream = listen(server, id, filter).await;
     assert_eq!(
         next_notification(&mut stream).await.0,
         "notifications/subscriptions/acknowledged"
@@ -40,8 +40,8 @@ async fn listening(server: &Server, id: &Value, wish: Value) -> MessageStream {
 }
 
 fn change_everything(server: &Server, name: &str) {
-    let resource = Resource::new(format!("x:{name}"), "r", async |_, _| "");
-    let prompt = Prompt::new(name, async |_, _| "");
+    let resource = Resource::new(format!("x:{name}"), "r", async || "");
+    let prompt = Prompt::new(name, async || "");
     let change = server.change(|catalogue| {
         catalogue.tool(tool(name)).prompt(prompt).resource(resource);
     });
@@ -51,7 +51,7 @@ fn change_everything(server: &Server, name: &str) {
 
 // spec: subscriptions-02, subscriptions-06, meta-20
 #[tokio::test]
-async fn the_acknowledgement_comes_first_even_if_something_changes_before_it_is_read() {
+async fn the_acknowledgement_precedes_every_change() {
     let server = server();
     for id in [json!(7), json!("seven"), json!("7")] {
         let mut stream = listen(&server, &id, json!({"toolsListChanged": true})).await;
@@ -83,7 +83,7 @@ async fn the_acknowledgement_comes_first_even_if_something_changes_before_it_is_
 
 // spec: subscriptions-01, tools-09, prompts-05, resources-06
 #[tokio::test]
-async fn each_listener_is_told_of_what_it_asked_for_and_of_nothing_else() {
+async fn a_subscriber_is_notified_of_what_its_filter_names() {
     let server = server();
     let cases = [
         (json!({}), vec![]),
@@ -109,12 +109,12 @@ async fn each_listener_is_told_of_what_it_asked_for_and_of_nothing_else() {
             vec!["notifications/prompts/list_changed"],
         ),
     ];
-    for (n, (wish, told)) in cases.into_iter().enumerate() {
-        let mut stream = listening(&server, &json!(1), wish.clone()).await;
+    for (n, (filter, told)) in cases.into_iter().enumerate() {
+        let mut stream = subscribe(&server, &json!(1), filter.clone()).await;
         change_everything(&server, &format!("n{n}"));
         for expected in told {
             let (method, params) = next_notification(&mut stream).await;
-            assert_eq!(method, expected, "{wish}");
+            assert_eq!(method, expected, "{filter}");
             assert_eq!(
                 params["_meta"]["io.modelcontextprotocol/subscriptionId"],
                 json!(1)
@@ -126,7 +126,7 @@ async fn each_listener_is_told_of_what_it_asked_for_and_of_nothing_else() {
 
 // spec: subscriptions-04
 #[tokio::test]
-async fn the_acknowledgement_leaves_out_what_the_server_does_not_have() {
+async fn the_acknowledgement_omits_what_the_server_does_not_offer() {
     let all = json!({
         "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true,
         "resourceSubscriptions": ["x:a"], "com.example/other": true,
@@ -152,7 +152,7 @@ async fn the_acknowledgement_leaves_out_what_the_server_does_not_have() {
 
 // spec: subscriptions-12
 #[tokio::test]
-async fn a_request_without_a_filter_or_with_a_wrong_one_is_invalid() {
+async fn a_missing_or_malformed_filter_is_invalid() {
     let server = server();
     for params in [
         json!({}),
@@ -175,9 +175,9 @@ async fn a_request_without_a_filter_or_with_a_wrong_one_is_invalid() {
 
 // spec: subscriptions-09, subscriptions-06, base-jsonrpc-08, meta-17
 #[tokio::test]
-async fn a_server_that_ends_a_subscription_says_so_after_the_last_change_and_ends_the_stream() {
+async fn closing_sends_pending_changes_the_closing_result_and_the_end() {
     let server = server();
-    let mut stream = listening(&server, &json!("s"), json!({"toolsListChanged": true})).await;
+    let mut stream = subscribe(&server, &json!("s"), json!({"toolsListChanged": true})).await;
     change_everything(&server, "last");
     server.close_subscriptions();
     assert_eq!(
@@ -221,9 +221,9 @@ async fn a_server_that_ends_a_subscription_says_so_after_the_last_change_and_end
 }
 
 #[tokio::test]
-async fn subscriptions_end_in_good_order_when_the_server_goes_away() {
+async fn dropping_the_server_closes_its_subscriptions() {
     let server = server();
-    let mut stream = listening(&server, &json!(1), json!({})).await;
+    let mut stream = subscribe(&server, &json!(1), json!({})).await;
     let waiting = tokio::spawn(async move { next(&mut stream).await });
     tokio::task::yield_now().await;
     drop(server);
@@ -232,10 +232,10 @@ async fn subscriptions_end_in_good_order_when_the_server_goes_away() {
 
 // spec: subscriptions-08, cancellation-13
 #[tokio::test]
-async fn subscriptions_are_independent_and_a_dropped_one_leaves_nothing_behind() {
+async fn subscriptions_are_independent_and_a_dropped_one_is_removed() {
     let server = server();
-    let mut tools = listening(&server, &json!(1), json!({"toolsListChanged": true})).await;
-    let prompts = listening(&server, &json!(2), json!({"promptsListChanged": true})).await;
+    let mut tools = subscribe(&server, &json!(1), json!({"toolsListChanged": true})).await;
+    let prompts = subscribe(&server, &json!(2), json!({"promptsListChanged": true})).await;
     assert_eq!(server.subscriptions(), 2);
     drop(prompts);
     assert_eq!(server.subscriptions(), 1);
@@ -249,9 +249,9 @@ async fn subscriptions_are_independent_and_a_dropped_one_leaves_nothing_behind()
 }
 
 #[tokio::test]
-async fn a_listener_that_waits_is_woken_by_each_change() {
+async fn a_waiting_subscriber_is_woken_by_each_change() {
     let server = server();
-    let mut stream = listening(
+    let mut stream = subscribe(
         &server,
         &json!(1),
         json!({"resourceSubscriptions": ["x:first"]}),
@@ -276,9 +276,9 @@ async fn a_listener_that_waits_is_woken_by_each_change() {
 
 // spec: resources-18
 #[tokio::test]
-async fn a_listener_hears_of_what_lies_below_its_resource() {
+async fn a_subscriber_is_notified_of_resources_below_its_own() {
     let server = server();
-    let mut stream = listening(
+    let mut stream = subscribe(
         &server,
         &json!(1),
         json!({"resourceSubscriptions": ["file:///p"]}),
@@ -295,13 +295,12 @@ async fn a_listener_hears_of_what_lies_below_its_resource() {
 
 // spec: http-receive-05, patterns-02
 #[tokio::test]
-async fn progress_of_a_call_never_shows_on_a_listen_stream() {
-    let tool =
-        Tool::without_arguments("work", async |ctx: Ctx| ctx.progress(1.0, None, None).await);
+async fn progress_of_a_call_is_not_sent_to_subscribers() {
+    let tool = Tool::new("work", async |ctx: Ctx| ctx.progress(1.0).await);
     let server = Server::new("x", "1").tool(tool).build().unwrap();
     let token = meta_with(&json!({"progressToken": "t"}));
-    let wish = json!({"notifications": {"toolsListChanged": true}, "_meta": token});
-    let mut listener = stream(&server, call("subscriptions/listen", wish)).await;
+    let filter = json!({"notifications": {"toolsListChanged": true}, "_meta": token});
+    let mut listener = stream(&server, call("subscriptions/listen", filter)).await;
     next_notification(&mut listener).await;
     let worked = answer(
         &server,

@@ -1,4 +1,4 @@
-//! Log messages: only for who asks, only on the stream of the request that asked.
+//! Log messages: only on request, and only on the stream of that request.
 #![allow(deprecated)]
 
 use carryall_server::{Ctx, Server, ServerBuilder, Tool};
@@ -21,20 +21,20 @@ const LEVELS: [LoggingLevel; 8] = [
 
 fn builder() -> ServerBuilder {
     Server::new("logs", "1")
-        .tool(Tool::without_arguments("all", async |ctx: Ctx| {
+        .tool(Tool::new("all", async |ctx: Ctx| {
             for level in LEVELS {
                 ctx.log(level, Some("test"), json!({"at": level})).await;
             }
         }))
-        .tool(Tool::without_arguments("flood", async |ctx: Ctx| {
+        .tool(Tool::new("flood", async |ctx: Ctx| {
             for n in 0..5000 {
                 ctx.log(LoggingLevel::Error, None, n).await;
             }
         }))
-        .tool(Tool::without_arguments("fail", async |_| {
+        .tool(Tool::new("fail", async || {
             std::fs::read_to_string("/nowhere/password")
         }))
-        .tool(Tool::without_arguments("panic", async |_| -> String {
+        .tool(Tool::new("panic", async || -> String {
             panic!("the password is swordfish")
         }))
 }
@@ -53,7 +53,7 @@ async fn called(server: &Server, name: &str, level: &str) -> TestReply {
 
 // spec: logging-03, logging-04
 #[tokio::test]
-async fn messages_start_at_the_level_asked_for_and_there_are_none_without_one() {
+async fn messages_are_sent_from_the_requested_level_up() {
     let server = builder().with_logging().build().unwrap();
     assert!(called(&server, "all", "").await.notifications.is_empty());
     let names = [
@@ -81,7 +81,7 @@ async fn messages_start_at_the_level_asked_for_and_there_are_none_without_one() 
     }
     assert!(
         called(&server, "all", "").await.notifications.is_empty(),
-        "what one request asked for, the next did not"
+        "the level of one request does not apply to the next"
     );
 }
 
@@ -163,10 +163,10 @@ async fn the_server_itself_logs_nothing_to_the_client() {
 
 // spec: logging-01
 #[test]
-fn logging_is_off_until_an_author_turns_on_what_is_marked_deprecated() {
+fn logging_is_off_by_default_and_marked_deprecated() {
     let source = [
-        include_str!("../src/server.rs"),
-        include_str!("../src/ctx.rs"),
+        include_str!("../src/server/builder.rs"),
+        include_str!("../src/call/ctx.rs"),
     ];
     for (source, function) in source
         .iter()

@@ -1,6 +1,6 @@
 //! `"arguments": null`, which some clients write where there are none.
 
-use carryall_server::{Ctx, Prompt, PromptArguments, Server, Tool};
+use carryall_server::{Prompt, PromptArguments, Server, Tool};
 use carryall_testkit::{answer, call};
 use carryall_types::JsonObject;
 use serde_json::json;
@@ -11,20 +11,15 @@ fn server() -> Server {
     )
     .unwrap();
     Server::new("null", "1")
-        .tool(Tool::without_arguments("hello", async |_| "hello"))
-        .tool(Tool::dynamic(
-            "add",
-            schema,
-            async |_: Ctx, sum: JsonObject| sum.len().to_string(),
-        ))
-        .prompt(Prompt::new(
-            "greet",
-            async |_: Ctx, arguments: PromptArguments| {
-                arguments
-                    .optional::<String>("name")
-                    .map(|name| name.unwrap_or_else(|| "nobody".into()))
-            },
-        ))
+        .tool(Tool::new("hello", async || "hello"))
+        .tool(Tool::dynamic("add", schema, async |sum: JsonObject| {
+            sum.len().to_string()
+        }))
+        .prompt(Prompt::new("greet", async |arguments: PromptArguments| {
+            arguments
+                .optional::<String>("name")
+                .map(|name| name.unwrap_or_else(|| "nobody".into()))
+        }))
         .build()
         .unwrap()
 }

@@ -1,4 +1,4 @@
-//! Pagination: pages, cursors, and what is no cursor.
+//! Pagination: pages, and valid and invalid cursors.
 
 use carryall_proto::seal::{Keyring, SealingKey};
 use carryall_server::{Prompt, Resource, Server, Tool};
@@ -14,7 +14,7 @@ const LISTS: [(&str, &str); 4] = [
 ];
 
 fn tool(name: String) -> Tool {
-    Tool::without_arguments(name, async |_| "")
+    Tool::new(name, async || "")
 }
 
 fn server(entries: usize, page_size: usize) -> Server {
@@ -26,18 +26,18 @@ fn server(entries: usize, page_size: usize) -> Server {
     for n in 0..entries {
         builder = builder
             .tool(tool(format!("t{n:03}")))
-            .prompt(Prompt::new(format!("p{n:03}"), async |_, _| ""))
-            .resource(Resource::new(format!("x:r{n:03}"), "r", async |_, _| ""))
+            .prompt(Prompt::new(format!("p{n:03}"), async || ""))
+            .resource(Resource::new(format!("x:r{n:03}"), "r", async || ""))
             .resource(Resource::template(
                 format!("y:{n:03}/{{v}}"),
                 "t",
-                async |_, _| "",
+                async || "",
             ));
     }
     builder.build().unwrap()
 }
 
-/// The name of each entry, page by page.
+/// Returns the names of the entries, page by page.
 async fn pages(server: &Server, method: &str, member: &str) -> Vec<Vec<String>> {
     let mut pages = Vec::new();
     let mut params = json!({});
@@ -61,7 +61,7 @@ async fn pages(server: &Server, method: &str, member: &str) -> Vec<Vec<String>> 
 
 // spec: pagination-02
 #[tokio::test]
-async fn pages_together_are_the_list_whatever_their_size() {
+async fn pages_of_any_size_add_up_to_the_list() {
     for (method, member) in LISTS {
         let whole = pages(&server(10, 100), method, member).await;
         assert_eq!((whole.len(), whole[0].len()), (1, 10), "{method}");
@@ -88,7 +88,7 @@ async fn pages_together_are_the_list_whatever_their_size() {
 
 // spec: pagination-05
 #[tokio::test]
-async fn what_is_no_cursor_of_this_list_is_invalid_params() {
+async fn an_invalid_cursor_is_invalid_params() {
     let server = server(4, 2);
     let first = answer(&server, call("tools/list", json!({}))).await;
     let cursor = first.result()["nextCursor"].as_str().unwrap().to_owned();
@@ -121,7 +121,7 @@ async fn a_cursor_survives_changes_of_the_list() {
     let next = json!({"cursor": first.result()["nextCursor"]});
     server
         .change(|catalogue| {
-            // Before the cursor, at it, and behind it.
+            // Before, at and after the cursor.
             catalogue.tool(tool("a".into())).tool(tool("t0025".into()));
             catalogue.remove_tool("t001");
             catalogue.remove_tool("t003");
@@ -150,7 +150,7 @@ async fn a_cursor_survives_changes_of_the_list() {
 
 // spec: tools-03, caching-24
 #[tokio::test]
-async fn each_caller_pages_through_what_they_may_see() {
+async fn each_caller_sees_its_own_pages() {
     let mut builder = Server::new("x", "1").page_size(2).public_lists();
     for n in 0..9 {
         let tool = tool(format!("t{n}"));
@@ -184,7 +184,7 @@ async fn each_caller_pages_through_what_they_may_see() {
     );
 }
 
-/// The second page of the tools, and what the first one says it is behind.
+/// Returns the second page of the tools, and its cursor.
 async fn second_page(
     server: &Server,
     subject: &str,
@@ -200,7 +200,7 @@ async fn second_page(
 }
 
 #[tokio::test]
-async fn where_callers_see_different_lists_a_cursor_is_of_use_to_its_caller_alone() {
+async fn cursors_of_restricted_lists_are_bound_to_their_caller() {
     let keyring = |id: u8| Keyring::new(SealingKey::new(u32::from(id), [id; 32]));
     let replica = |id: u8| {
         let tools = ["a", "secret", "z"].map(|name| tool(name.to_owned()).requires_scope("hidden"));
@@ -221,12 +221,12 @@ async fn where_callers_see_different_lists_a_cursor_is_of_use_to_its_caller_alon
     assert_eq!(
         second_page(&there, "bob", Some(&hers)).await.0.code(),
         -32602,
-        "a stolen one"
+        "stolen"
     );
     assert_eq!(
         second_page(&replica(2), "ada", Some(&hers)).await.0.code(),
         -32602,
-        "one of other keys"
+        "sealed with other keys"
     );
     let guessed = carryall_proto::cursor::Cursor::new("tools/list", "a")
         .encode()
@@ -234,7 +234,7 @@ async fn where_callers_see_different_lists_a_cursor_is_of_use_to_its_caller_alon
     assert_eq!(
         second_page(&here, "ada", Some(&guessed)).await.0.code(),
         -32602,
-        "a guessed one"
+        "guessed"
     );
     let public = Server::new("pages", "1")
         .page_size(1)
@@ -245,6 +245,6 @@ async fn where_callers_see_different_lists_a_cursor_is_of_use_to_its_caller_alon
     assert_eq!(page.result()["tools"][0]["name"], "b");
     assert!(
         !cursor.starts_with("c1."),
-        "what is the same for all may be passed on"
+        "cursors of unrestricted lists are not bound"
     );
 }

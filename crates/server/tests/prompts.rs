@@ -1,6 +1,6 @@
 //! Prompts: lists, arguments, content, failures.
 
-use carryall_server::{Ctx, Failure, Prompt, PromptArguments, Server};
+use carryall_server::{HandlerError, Prompt, PromptArguments, Server};
 use carryall_testkit::{TestReply, answer, call, call_as};
 use carryall_types::{
     AudioContent, BlobResourceContents, ContentBlock, GetPromptResult, ImageContent, PromptMessage,
@@ -8,8 +8,11 @@ use carryall_types::{
 };
 use serde_json::{Value, json};
 
-fn saying(name: &str, content: impl Fn() -> ContentBlock + Send + Sync + 'static) -> Prompt {
-    Prompt::new(name, move |_: Ctx, _| {
+fn saying(
+    name: &str,
+    content: impl Fn() -> ContentBlock + Clone + Send + Sync + 'static,
+) -> Prompt {
+    Prompt::new(name, move || {
         let message = PromptMessage::new(Role::User, content());
         async move { message }
     })
@@ -18,9 +21,9 @@ fn saying(name: &str, content: impl Fn() -> ContentBlock + Send + Sync + 'static
 fn server() -> Server {
     Server::new("prompts", "1")
         .prompt(
-            Prompt::new("review", async |_: Ctx, arguments: PromptArguments| {
+            Prompt::new("review", async |arguments: PromptArguments| {
                 let lines: u32 = arguments.optional("lines")?.unwrap_or(10);
-                Ok::<_, Failure>(format!(
+                Ok::<_, HandlerError>(format!(
                     "Review {lines} lines of {}",
                     arguments.get::<String>("code")?
                 ))
@@ -30,13 +33,11 @@ fn server() -> Server {
             .argument("code", "The code", true)
             .argument("lines", "", false),
         )
-        .prompt(
-            Prompt::new("careless", async |_, _| "never looks at it").argument("code", "", true),
-        )
-        .prompt(Prompt::new("broken", async |_, _| {
+        .prompt(Prompt::new("careless", async || "never looks at it").argument("code", "", true))
+        .prompt(Prompt::new("broken", async || {
             std::fs::read_to_string("/nowhere/secret-name")
         }))
-        .prompt(Prompt::new("admin", async |_, _| "the admins' prompt").requires_scope("admin"))
+        .prompt(Prompt::new("admin", async || "the admins' prompt").requires_scope("admin"))
         .prompt(saying("image", || {
             ContentBlock::Image(ImageContent::from_bytes(b"\x89PNG", "image/png"))
         }))
@@ -221,7 +222,7 @@ async fn arguments_stay_text_and_hidden_prompts_stay_hidden() {
 
 #[tokio::test]
 async fn a_result_of_many_messages_keeps_its_description_and_meta() {
-    let prompt = Prompt::new("p", async |_, _| {
+    let prompt = Prompt::new("p", async || {
         let message = |role, text: &str| PromptMessage::new(role, ContentBlock::text(text));
         let messages = vec![message(Role::User, "q"), message(Role::Assistant, "a")];
         let meta = carryall_types::JsonObject::from_iter([("k".to_owned(), json!(1))]);
@@ -258,11 +259,11 @@ fn malformed_definitions_are_refused_when_the_server_is_built() {
             .unwrap_err()
             .to_string()
     };
-    let prompt = |name: &str| Prompt::new(name, async |_, _| "");
+    let prompt = |name: &str| Prompt::new(name, async || "");
     assert!(problem(prompt("")).contains("name"));
     assert!(
         problem(prompt("p").argument("a", "", true).argument("a", "", false))
-            .contains("\"a\" is there twice")
+            .contains("duplicate argument \"a\"")
     );
     assert!(problem(prompt(&"x".repeat(5000))).contains("4096"));
 }

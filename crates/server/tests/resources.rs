@@ -1,6 +1,6 @@
 //! Resources and templates: lists, reading, access, failures.
 
-use carryall_server::{Ctx, Failure, FileRoot, Resource, Server, UriVariables};
+use carryall_server::{FileRoot, HandlerError, Resource, Server, UriVariables};
 use carryall_testkit::{TestReply, answer, call, call_as, next_notification, stream};
 use carryall_types::{BlobResourceContents, ResourceContents, TextResourceContents};
 use serde_json::{Value, json};
@@ -8,40 +8,38 @@ use serde_json::{Value, json};
 fn server() -> Server {
     Server::new("resources", "1")
         .resource(
-            Resource::new("note:one", "one", async |_, _| "first")
+            Resource::new("note:one", "one", async || "first")
                 .mime("text/plain")
                 .title("One"),
         )
         .resource(
-            Resource::new("bytes:all", "bytes", async |_, _| vec![0u8, 255])
-                .mime("application/x-bin"),
+            Resource::new("bytes:all", "bytes", async || vec![0u8, 255]).mime("application/x-bin"),
         )
-        .resource(Resource::new("dir:///", "dir", async |_, _| {
+        .resource(Resource::new("dir:///", "dir", async || {
             vec![
                 ResourceContents::Text(TextResourceContents::new("dir:///a", "a")),
                 ResourceContents::Blob(BlobResourceContents::from_bytes("dir:///b", b"b")),
             ]
         }))
-        .resource(Resource::new("bad:blob", "bad", async |_, _| {
+        .resource(Resource::new("bad:blob", "bad", async || {
             vec![ResourceContents::Blob(BlobResourceContents::new(
                 "bad:blob",
                 "not base64!",
             ))]
         }))
-        .resource(Resource::new("broken:x", "broken", async |_, _| {
+        .resource(Resource::new("broken:x", "broken", async || {
             std::fs::read("/nowhere/secret-name")
         }))
         .resource(
-            Resource::new("file:///vault/key", "key", async |_, _| "the key")
-                .requires_scope("admin"),
+            Resource::new("file:///vault/key", "key", async || "the key").requires_scope("admin"),
         )
         .resource(Resource::template(
             "file:///{+path}",
             "files",
-            async |_: Ctx, variables: UriVariables| {
+            async |variables: UriVariables| {
                 let path: String = variables.get("path")?;
                 if path == "gone" {
-                    return Err(Failure::resource_not_found("file:///gone"));
+                    return Err(HandlerError::resource_not_found("file:///gone"));
                 }
                 Ok(format!("file {path}"))
             },
@@ -50,7 +48,7 @@ fn server() -> Server {
             Resource::template(
                 "log://{day}/entry",
                 "log",
-                async |_: Ctx, variables: UriVariables| {
+                async |variables: UriVariables| {
                     variables.get::<u32>("day").map(|day| day.to_string())
                 },
             )
@@ -259,10 +257,10 @@ async fn files_are_served_from_below_their_root_alone() {
     let files = Resource::template(
         "file:///{+path}",
         "files",
-        move |_: Ctx, variables: UriVariables| {
+        move |variables: UriVariables| {
             let root = root.clone();
             async move {
-                Ok::<_, Failure>(std::fs::read_to_string(
+                Ok::<_, HandlerError>(std::fs::read_to_string(
                     root.resolve(&variables.get::<String>("path")?)?,
                 )?)
             }
@@ -297,13 +295,13 @@ fn malformed_uris_are_refused_when_the_server_is_built() {
     };
     for uri in ["", "no scheme", "1x:a", "x:a b", "x:{a}", "x:é"] {
         assert!(
-            problem(Resource::new(uri, "n", async |_, _| "")).contains("RFC 3986"),
+            problem(Resource::new(uri, "n", async || "")).contains("RFC 3986"),
             "{uri}"
         );
     }
     for template in ["x:{a", "x:{a}{b}", "x:{?q}", "x:{a}/{a}"] {
         assert!(
-            problem(Resource::template(template, "n", async |_, _| "")).contains(template),
+            problem(Resource::template(template, "n", async || "")).contains(template),
             "{template}"
         );
     }
@@ -311,7 +309,7 @@ fn malformed_uris_are_refused_when_the_server_is_built() {
         problem(Resource::new(
             format!("x:{}", "a".repeat(5000)),
             "n",
-            async |_, _| ""
+            async || ""
         ))
         .contains("4096")
     );

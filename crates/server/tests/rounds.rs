@@ -1,7 +1,7 @@
 //! Rounds: what a server may ask of a client, when, and in what form (`basic/patterns/mrtr`).
 #![allow(deprecated)]
 
-use carryall_server::{Ctx, Failure, HandlerError, Prompt, Resource, Server, Tool};
+use carryall_server::{Ctx, HandlerError, Prompt, Resource, Server, Tool};
 use carryall_testkit::{TestReply, answer, call, call_with_id, meta_with};
 use carryall_types::{
     ClientCapabilities, CreateMessageRequestParams, ElicitRequestFormParams,
@@ -69,13 +69,13 @@ fn server() -> Server {
         .tool(Tool::dynamic(
             "ask",
             schema,
-            async |_, arguments: JsonObject| {
+            async |arguments: JsonObject| {
                 Err::<(), _>(HandlerError::input_required(questions(
                     arguments["of"].as_str().unwrap_or_default(),
                 )))
             },
         ))
-        .tool(Tool::without_arguments("greet", async |ctx: Ctx| {
+        .tool(Tool::new("greet", async |ctx: Ctx| {
             let Some(state) = ctx.request_state()? else {
                 return Err(HandlerError::input_required(questions("both")));
             };
@@ -96,22 +96,22 @@ fn server() -> Server {
                 None => Err(HandlerError::input_required(questions("both"))),
             }
         }))
-        .tool(Tool::without_arguments("needs", async |ctx: Ctx| {
+        .tool(Tool::new("needs", async |ctx: Ctx| {
             let sampling = json!({"sampling": {"tools": {}}, "roots": {}});
             ctx.require(&serde_json::from_value::<ClientCapabilities>(sampling).unwrap())?;
             Ok::<_, HandlerError>("has it all")
         }))
         .prompt(
-            Prompt::new("ask", async |_, _| {
-                Err::<String, _>(Failure::input_required(questions("form")))
+            Prompt::new("ask", async || {
+                Err::<String, _>(HandlerError::input_required(questions("form")))
             })
             .argument("a", "", false),
         )
-        .resource(Resource::new("x:ask", "ask", async |_, _| {
-            Err::<String, _>(Failure::input_required(questions("form")))
+        .resource(Resource::new("x:ask", "ask", async || {
+            Err::<String, _>(HandlerError::input_required(questions("form")))
         }))
-        .complete_prompt("ask", "a", async |_: Ctx, _| {
-            Err::<Vec<String>, _>(Failure::input_required(questions("form")))
+        .complete_prompt("ask", "a", async || {
+            Err::<Vec<String>, _>(HandlerError::input_required(questions("form")))
         })
         .build()
         .unwrap()
@@ -140,7 +140,7 @@ fn everything() -> Value {
 
 // spec: mrtr-01, mrtr-04, mrtr-06, mrtr-07, tools-07
 #[tokio::test]
-async fn questions_go_out_in_the_result_under_their_keys() {
+async fn the_result_contains_the_questions_by_key() {
     let asked = with_capabilities(&server(), "ask", "all", everything()).await;
     assert!(asked.notifications.is_empty());
     let result = asked.result();
@@ -173,7 +173,7 @@ async fn questions_go_out_in_the_result_under_their_keys() {
 
 // spec: mrtr-17, meta-14, meta-15, elicitation-01
 #[tokio::test]
-async fn nothing_is_asked_that_the_client_did_not_declare_and_the_error_names_what_is_missing() {
+async fn questions_that_need_undeclared_capabilities_are_an_error_that_names_them() {
     let server = server();
     let all = everything();
     for (of, needed) in [
@@ -235,7 +235,7 @@ async fn nothing_is_asked_that_the_client_did_not_declare_and_the_error_names_wh
 
 // spec: meta-14, meta-15
 #[tokio::test]
-async fn a_handler_can_require_capabilities_and_those_of_an_earlier_request_do_not_count() {
+async fn capabilities_are_required_of_each_request() {
     let server = server();
     let full = || with_capabilities(&server, "needs", "", everything());
     assert_eq!(
@@ -264,7 +264,7 @@ async fn a_handler_can_require_capabilities_and_those_of_an_earlier_request_do_n
 
 // spec: mrtr-16
 #[tokio::test]
-async fn a_result_that_asks_for_nothing_and_carries_no_state_never_leaves() {
+async fn an_input_required_result_without_questions_or_state_is_an_error() {
     let server = server();
     for nothing in ["", "empty"] {
         assert_eq!(
@@ -287,7 +287,7 @@ async fn a_result_that_asks_for_nothing_and_carries_no_state_never_leaves() {
 
 // spec: mrtr-04, mrtr-05, prompts-04, resources-05
 #[tokio::test]
-async fn only_the_three_methods_that_allow_it_ask() {
+async fn only_three_methods_can_ask() {
     let server = server();
     let meta = meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": everything()}));
     let ask = async |method: &str, mut params: Value| {
@@ -314,7 +314,7 @@ async fn only_the_three_methods_that_allow_it_ask() {
 
 // spec: mrtr-18, mrtr-19, mrtr-28, mrtr-29
 #[tokio::test]
-async fn a_retry_is_a_request_like_any_other_that_any_replica_answers() {
+async fn any_replica_answers_a_retry() {
     let meta = meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": everything()}));
     let greet = async |id: u32, more: Value| {
         let mut params = json!({"name": "greet", "_meta": meta});
@@ -322,7 +322,7 @@ async fn a_retry_is_a_request_like_any_other_that_any_replica_answers() {
             .as_object_mut()
             .unwrap()
             .extend(more.as_object().unwrap().clone());
-        // Another server each time: nothing is left behind between two rounds.
+        // Another server each time: nothing is kept between rounds.
         answer(&server(), call_with_id(&json!(id), "tools/call", params)).await
     };
     let first = greet(1, json!({})).await;
@@ -335,7 +335,7 @@ async fn a_retry_is_a_request_like_any_other_that_any_replica_answers() {
     assert_eq!(
         again.result()["resultType"],
         json!("input_required"),
-        "asks anew for what is missing"
+        "asks again for what is missing"
     );
     let given = json!({"q": {"action": "accept", "content": {"name": "Ann"}}, "unasked": 7});
     let last = greet(

@@ -1,6 +1,6 @@
 //! Schemas of tools: which are taken, what they decide, and the headers that they mirror.
 
-use carryall_server::{Ctx, Json, Server, Tool, ToolOutput};
+use carryall_server::{Json, Server, Tool, ToolOutput};
 use carryall_testkit::{TestReply, answer, call, call_over_http};
 use carryall_types::JsonObject;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ fn object(value: Value) -> JsonObject {
 }
 
 fn dynamic(schema: Value) -> Tool {
-    Tool::dynamic("t", object(schema), async |_, _| "ok")
+    Tool::dynamic("t", object(schema), async || "ok")
 }
 
 fn build(schema: Value) -> Result<Server, String> {
@@ -26,7 +26,7 @@ fn build(schema: Value) -> Result<Server, String> {
 }
 
 fn returning(schema: Value, value: Value) -> Tool {
-    Tool::without_arguments("t", move |_: Ctx| {
+    Tool::new("t", move || {
         let value = value.clone();
         async move { ToolOutput::structured(&value) }
     })
@@ -154,7 +154,7 @@ async fn schemas_made_from_types_are_2020_12() {
         /// The left one
         left: Option<u8>,
     }
-    let tool = Tool::new("pair", async |_: Ctx, pair: Pair| Json(pair));
+    let tool = Tool::new("pair", async |pair: Pair| Json(pair));
     let server = Server::new("x", "1").tool(tool).build().unwrap();
     let list = answer(&server, call("tools/list", json!({}))).await;
     for schema in ["inputSchema", "outputSchema"] {
@@ -210,8 +210,8 @@ async fn structured_content_may_be_any_value_and_is_what_its_schema_says() {
             assert_eq!(answered.code(), -32603, "{schema} {value}");
         }
     }
-    let forgetful = Tool::without_arguments("t", async |_| "only text")
-        .output_schema(object(json!({"type": "string"})));
+    let forgetful =
+        Tool::new("t", async || "only text").output_schema(object(json!({"type": "string"})));
     let server = Server::new("x", "1").tool(forgetful).build().unwrap();
     assert_eq!(called(&server, json!({})).await.code(), -32603);
 }

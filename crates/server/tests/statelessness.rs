@@ -1,4 +1,4 @@
-//! Any replica answers any request, whatever it was asked before.
+//! Any replica answers any request, whatever requests it got before.
 #![allow(deprecated)]
 
 use carryall_server::{Ctx, HandlerError, Json, Prompt, Resource, Server, Tool, UriVariables};
@@ -6,14 +6,14 @@ use carryall_testkit::{answer, call_as, call_with_id, meta_with};
 use carryall_types::{InputRequiredResult, LoggingLevel};
 use serde_json::{Value, json};
 
-/// One replica of many: built from the same code, sharing nothing.
+/// A replica: built by the same code as the others, sharing nothing with them.
 fn replica() -> Server {
     let mut builder = Server::new("replica", "1").page_size(2).with_logging();
     for name in ["a", "b", "c", "d", "e"] {
-        builder = builder.tool(Tool::without_arguments(name, async |_| "ok"));
+        builder = builder.tool(Tool::new(name, async || "ok"));
     }
     builder
-        .tool(Tool::without_arguments("me", async |ctx: Ctx| {
+        .tool(Tool::new("me", async |ctx: Ctx| {
             let caller = ctx.principal().map(|principal| principal.subject.clone());
             Json(json!({
                 "id": ctx.request_id().to_string(), "caller": caller,
@@ -21,11 +21,11 @@ fn replica() -> Server {
                 "client": ctx.meta().client_info().map(|info| info.name),
             }))
         }))
-        .tool(Tool::without_arguments("speak", async |ctx: Ctx| {
+        .tool(Tool::new("speak", async |ctx: Ctx| {
             ctx.log(LoggingLevel::Info, None, "log").await;
-            ctx.progress(1.0, None, None).await;
+            ctx.progress(1.0).await;
         }))
-        .tool(Tool::without_arguments("ask", async |ctx: Ctx| {
+        .tool(Tool::new("ask", async |ctx: Ctx| {
             match ctx.request_state()? {
                 None => Err(HandlerError::input_required(
                     InputRequiredResult::new().with_request_state("s"),
@@ -33,29 +33,27 @@ fn replica() -> Server {
                 Some(state) => Ok(state),
             }
         }))
-        .tool(Tool::without_arguments("fail", async |_| {
+        .tool(Tool::new("fail", async || {
             Err::<(), _>(HandlerError::new("no"))
         }))
-        .tool(Tool::without_arguments("scoped", async |_| "scoped").requires_scope("admin"))
-        .prompt(Prompt::new("p", async |_, _| "hello").argument("a", "", true))
+        .tool(Tool::new("scoped", async || "scoped").requires_scope("admin"))
+        .prompt(Prompt::new("p", async || "hello").argument("a", "", true))
         .resource(Resource::template(
             "x:{v}",
             "t",
-            async |_: Ctx, variables: UriVariables| {
-                variables.text("v").unwrap_or_default().to_owned()
-            },
+            async |variables: UriVariables| variables.text("v").unwrap_or_default().to_owned(),
         ))
         .complete_template(
             "x:{v}",
             "v",
-            async |_: Ctx, typed: carryall_server::CompletionQuery| vec![typed.value],
+            async |typed: carryall_server::CompletionQuery| vec![typed.value],
         )
         .build()
         .unwrap()
 }
 
-/// What three clients with different capabilities, callers, log levels and tokens ask, in an order
-/// that mixes them.
+/// Interleaved requests of three clients with different capabilities, principals, log levels and
+/// progress tokens.
 fn sequence() -> Vec<(Option<&'static str>, Value, &'static str, Value)> {
     let plain = || carryall_testkit::meta();
     let rich = || {
@@ -124,11 +122,11 @@ async fn asked(server: &Server, step: &(Option<&str>, Value, &str, Value)) -> (V
 
 // spec: statelessness-01, statelessness-02, statelessness-03, tools-05, resources-02, prompts-02
 #[tokio::test]
-async fn it_makes_no_difference_which_replica_gets_which_request() {
+async fn any_replica_gives_the_same_answer() {
     let steps = sequence();
     let mut expected = Vec::new();
     for step in &steps {
-        // A replica that has never been asked anything.
+        // A replica that has not had a request before.
         expected.push(asked(&replica(), step).await);
     }
     let replicas = [replica(), replica()];
@@ -153,7 +151,7 @@ async fn it_makes_no_difference_which_replica_gets_which_request() {
 
 // spec: statelessness-02
 #[tokio::test]
-async fn requests_of_many_clients_at_once_do_not_mix() {
+async fn concurrent_requests_of_many_clients_are_independent() {
     let server = replica();
     let steps = sequence();
     let mut tasks = tokio::task::JoinSet::new();
@@ -201,7 +199,7 @@ async fn a_cursor_of_one_replica_works_on_another() {
 
 // spec: statelessness-01, statelessness-10, meta-13, meta-14, meta-18
 #[tokio::test]
-async fn nothing_of_one_request_shows_in_the_next() {
+async fn a_request_leaves_no_trace_in_the_next() {
     let server = replica();
     let capabilities = json!({"elicitation": {}, "sampling": {}});
     let rich = json!({

@@ -23,24 +23,22 @@ struct Sum {
 fn server() -> Server {
     Server::new("calc", "1.2.3")
         .tool(
-            Tool::new("add", async |_: Ctx, args: Add| {
+            Tool::new("add", async |args: Add| {
                 Json(Sum {
                     sum: args.a + args.b,
                 })
             })
             .description("Adds"),
         )
-        .tool(Tool::without_arguments("fail", async |_| {
+        .tool(Tool::new("fail", async || {
             Err::<(), _>(HandlerError::new("the disk is full"))
         }))
-        .tool(Tool::without_arguments("panic", async |_| -> String {
-            panic!("boom")
-        }))
-        .tool(Tool::without_arguments("io", async |_| {
+        .tool(Tool::new("panic", async || -> String { panic!("boom") }))
+        .tool(Tool::new("io", async || {
             std::fs::read_to_string("/nowhere/at/all")
         }))
         .tool(
-            Tool::without_arguments("liar", async |_| {
+            Tool::new("liar", async || {
                 ToolOutput::structured(&json!({"sum": "three"}))
             })
             .returns::<Json<Sum>>(),
@@ -215,7 +213,7 @@ fn definitions_that_clients_would_stumble_over_are_refused_when_the_server_is_bu
             unreachable!()
         };
         Server::new("x", "1")
-            .tool(Tool::dynamic(name, schema, async |_, _| ""))
+            .tool(Tool::dynamic(name, schema, async || ""))
             .build()
             .unwrap_err()
             .to_string()
@@ -242,7 +240,7 @@ fn definitions_that_clients_would_stumble_over_are_refused_when_the_server_is_bu
 
 #[test]
 fn a_name_used_twice_is_refused() {
-    let tool = || Tool::without_arguments("same", async |_| "");
+    let tool = || Tool::new("same", async || "");
     assert!(
         Server::new("x", "1")
             .tool(tool())
@@ -250,7 +248,7 @@ fn a_name_used_twice_is_refused() {
             .build()
             .unwrap_err()
             .to_string()
-            .contains("twice")
+            .contains("duplicate")
     );
 }
 
@@ -259,8 +257,8 @@ fn a_name_used_twice_is_refused() {
 async fn a_tool_for_some_callers_does_not_exist_for_others() {
     let server = Server::new("x", "1")
         .public_lists()
-        .tool(Tool::without_arguments("open", async |_| "o"))
-        .tool(Tool::without_arguments("secret", async |_| "s").requires_scope("admin"))
+        .tool(Tool::new("open", async || "o"))
+        .tool(Tool::new("secret", async || "s").requires_scope("admin"))
         .build()
         .unwrap();
     let names = |answered: carryall_testkit::TestReply| {
@@ -304,8 +302,7 @@ async fn a_tool_for_some_callers_does_not_exist_for_others() {
 // spec: tools-28
 #[tokio::test]
 async fn a_rate_limited_tool_says_when_to_try_again() {
-    let tool =
-        Tool::without_arguments("once", async |_| "ok").rate_limit(1, Duration::from_secs(3600));
+    let tool = Tool::new("once", async || "ok").rate_limit(1, Duration::from_secs(3600));
     let server = Server::new("x", "1").tool(tool).build().unwrap();
     assert_eq!(
         answer(&server, call("tools/call", json!({"name": "once"})))
@@ -321,16 +318,16 @@ async fn a_rate_limited_tool_says_when_to_try_again() {
 // spec: progress-04, progress-07, progress-11, http-receive-02
 #[tokio::test]
 async fn progress_grows_and_goes_only_to_who_asked() {
-    let tool = Tool::without_arguments("work", async |ctx: Ctx| {
+    let tool = Tool::new("work", async |ctx: Ctx| {
         for (i, progress) in [0.5, 0.5, 0.2, f64::NAN, 1.0, 2.0].into_iter().enumerate() {
             if i > 0 {
                 tokio::time::sleep(Duration::from_millis(15)).await;
             }
-            ctx.progress(progress, Some(2.0), Some("working")).await;
+            ctx.progress(progress).of(2.0).message("working").await;
         }
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(20)).await;
-            ctx.progress(3.0, None, None).await;
+            ctx.progress(3.0).await;
         });
         "done"
     });

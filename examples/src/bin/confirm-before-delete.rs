@@ -38,7 +38,7 @@ impl Snapshots {
 #[tool(destructive)]
 async fn delete(
     ctx: Ctx,
-    snapshots: State<Snapshots>,
+    snapshots: State<Arc<Snapshots>>,
     /// Which folder
     folder: String,
 ) -> Result<String, HandlerError> {
@@ -63,10 +63,7 @@ fn replica(snapshots: &Arc<Snapshots>) -> Result<Server> {
     let server = Server::new("files", "1.0.0")
         .keyring(keyring()?)
         .replicated();
-    Ok(server
-        .shared_state(Arc::clone(snapshots))
-        .tool(delete)
-        .build()?)
+    Ok(server.state(Arc::clone(snapshots)).tool(delete).build()?)
 }
 
 /// The user, who deletes nothing that is important.

@@ -8,13 +8,13 @@
 
 use carryall::client::Change;
 use carryall::proto::sync::Mutex;
-use carryall::server::Resource;
+use carryall::server::{Resource, ServerHandle};
 use carryall::store::Memory;
 use carryall::types::{ResourceContents, SubscriptionFilter};
-use carryall::{Client, Ctx, HandlerError, Result, Server, State, tool};
+use carryall::{Client, Result, Server, State, tool};
 use carryall_examples::{keyring, round_robin};
 use serde_json::json;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 const PRICE: &str = "shop://price";
@@ -37,37 +37,24 @@ impl Price {
 #[tool]
 async fn set_price(
     price: State<Price>,
-    server: State<OnceLock<Server>>,
+    server: ServerHandle,
     /// In cents
     cents: u32,
-) -> Result<&'static str, HandlerError> {
+) -> &'static str {
     price.set(cents);
-    server
-        .get()
-        .ok_or_else(|| HandlerError::new("the server is still being built"))?
-        .resource_updated(PRICE);
-    Ok("changed")
+    server.resource_updated(PRICE);
+    "changed"
 }
 
 fn replica(store: &Memory, price: &Price) -> Result<Server> {
-    let itself: Arc<OnceLock<Server>> = Arc::default();
-    let read = async |ctx: Ctx, _| {
-        ctx.state::<Price>()
-            .map(|price| price.now().to_string())
-            .unwrap_or_default()
-    };
-    let server = Server::new("shop", "1.0.0")
+    let read = async |price: State<Price>| price.now().to_string();
+    Ok(Server::new("shop", "1.0.0")
         .keyring(keyring()?)
         .store(store.clone())
         .state(price.clone())
-        .shared_state(Arc::clone(&itself))
         .tool(set_price)
         .resource(Resource::new(PRICE, "price", read))
-        .build()?;
-    itself
-        .set(server.clone())
-        .map_err(|_| "the server was built twice")?;
-    Ok(server)
+        .build()?)
 }
 
 async fn price(client: &Client) -> Result<String> {

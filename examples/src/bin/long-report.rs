@@ -8,7 +8,7 @@
 #![allow(clippy::print_stdout)]
 
 use carryall::client::{RoundOutcome, ToolValue};
-use carryall::server::{Tasks, Tool};
+use carryall::server::{TaskOptions, Tool};
 use carryall::store::Memory;
 use carryall::types::{ElicitRequestFormParams, ElicitResult, JsonObject};
 use carryall::{Client, Ctx, ElicitOutcome, Form, HandlerError, Result, Server, TaskSupport};
@@ -45,12 +45,10 @@ async fn report(ctx: Ctx, order: Order) -> Result<String, HandlerError> {
                 Ok::<_, HandlerError>(format!("chapter {number}"))
             })
             .await?;
-        ctx.progress(
-            f64::from(number),
-            Some(3.0),
-            Some(&format!("{chapter} is written")),
-        )
-        .await;
+        ctx.progress(number)
+            .of(3.0)
+            .message(format!("{chapter} is written"))
+            .await;
         chapters.push(chapter);
     }
     Ok(format!(
@@ -71,7 +69,7 @@ fn replica(store: &Memory) -> Result<Server> {
         .keyring(keyring()?)
         .store(store.clone());
     Ok(server
-        .tasks(Tasks::new().poll_interval(Duration::from_millis(100)))
+        .tasks(TaskOptions::new().poll_interval(Duration::from_millis(100)))
         .tool(report)
         .build()?)
 }

@@ -1,9 +1,9 @@
 //! JSON that is too deep, or not quite JSON.
 
 use crate::support::{Server, meta, post, tool_call};
+use carryall::Server as Builder;
 use carryall::server::Tool;
 use carryall::types::{JsonObject, JsonValue};
-use carryall::{Ctx, Server as Builder};
 use serde_json::{Map, Value, json};
 use std::io::Write as _;
 
@@ -260,7 +260,7 @@ fn deep_schema(levels: usize, keyword: &str) -> JsonObject {
 // spec: json-schema-13
 #[test]
 fn a_tool_whose_schema_is_10_000_deep_is_refused_with_the_reason() {
-    let tool = |schema| Tool::dynamic("deep", schema, async |_: Ctx, _: JsonObject| "never");
+    let tool = |schema| Tool::dynamic("deep", schema, async |_: JsonObject| "never");
     let refused = |tool: Tool| {
         Builder::new("s", "1")
             .tool(tool)

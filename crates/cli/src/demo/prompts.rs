@@ -1,9 +1,8 @@
 //! Prompts, and the completion of their arguments.
 
 use super::resources;
-use carryall::Ctx;
 use carryall::server::{
-    CompletionQuery, Failure, Prompt, PromptArguments, ServerBuilder, matching,
+    CompletionQuery, HandlerError, Prompt, PromptArguments, ServerBuilder, matching,
 };
 use carryall::types::{ContentBlock, GetPromptResult, PromptMessage, ResourceContents};
 
@@ -22,7 +21,7 @@ const TONES: [&str; 3] = ["formal", "friendly", "terse"];
 pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
     builder
         .prompt(
-            Prompt::new("greet", async |_: Ctx, arguments: PromptArguments| {
+            Prompt::new("greet", async |arguments: PromptArguments| {
                 greet(&arguments)
             })
             .title("Greet somebody")
@@ -32,21 +31,19 @@ pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
             .argument("tone", "How it is to sound", false),
         )
         .prompt(
-            Prompt::new("explain_demo", async |_: Ctx, _: PromptArguments| explain())
+            Prompt::new("explain_demo", async || explain())
                 .title("Explain this server")
                 .description("A conversation with a resource in it"),
         )
-        .complete_prompt(
-            "greet",
-            "language",
-            async |_: Ctx, typed: CompletionQuery| matching(LANGUAGES, &typed.value),
-        )
-        .complete_prompt("greet", "tone", async |_: Ctx, typed: CompletionQuery| {
+        .complete_prompt("greet", "language", async |typed: CompletionQuery| {
+            matching(LANGUAGES, &typed.value)
+        })
+        .complete_prompt("greet", "tone", async |typed: CompletionQuery| {
             tones(&typed)
         })
 }
 
-fn greet(arguments: &PromptArguments) -> Result<PromptMessage, Failure> {
+fn greet(arguments: &PromptArguments) -> Result<PromptMessage, HandlerError> {
     let name: String = arguments.get("name")?;
     let language = arguments.text("language").unwrap_or("English");
     let tone = arguments.text("tone").unwrap_or("friendly");
@@ -58,7 +55,7 @@ fn greet(arguments: &PromptArguments) -> Result<PromptMessage, Failure> {
 /// Nobody is terse in Italian: what is settled already narrows the suggestions down.
 fn tones(typed: &CompletionQuery) -> carryall::server::Suggestions {
     let italian = typed
-        .settled
+        .resolved
         .get("language")
         .is_some_and(|language| language.eq_ignore_ascii_case("italian"));
     matching(

@@ -31,7 +31,7 @@ pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
                 .read_only(true),
         )
         .tool(
-            Tool::without_arguments("show_roots", show_roots)
+            Tool::new("show_roots", show_roots)
                 .title("Show the roots")
                 .description("Asks the client for its roots, the directories it works in")
                 .read_only(true),

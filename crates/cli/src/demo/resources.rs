@@ -1,13 +1,13 @@
 //! Resources: text, bytes, a template with completion, one that changes, and the files below a
 //! directory.
 
-use super::media;
-use super::tools::shared;
-use carryall::Ctx;
+use super::{Shared, media};
 use carryall::server::{
-    CompletionQuery, Contents, Failure, FileRoot, Resource, ServerBuilder, UriVariables, matching,
+    CompletionQuery, Contents, FileRoot, HandlerError, Resource, ServerBuilder, State,
+    UriVariables, matching,
 };
 use carryall::types::{Annotations, Role};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the demo is about.
@@ -43,104 +43,87 @@ const COUNTRIES: [(&str, &str); 8] = [
 pub(super) fn add(builder: ServerBuilder, files: Option<FileRoot>) -> ServerBuilder {
     let builder = builder
         .resource(
-            Resource::new(README, "readme", async |_: Ctx, _: UriVariables| {
-                README_TEXT
-            })
-            .title("About this demo")
-            .description("What there is to try")
-            .mime("text/markdown")
-            .annotations(
-                Annotations::new()
-                    .with_audience(vec![Role::User, Role::Assistant])
-                    .with_priority(0.8),
-            )
-            .ttl(Duration::from_secs(3600))
-            .public(),
+            Resource::new(README, "readme", async || README_TEXT)
+                .title("About this demo")
+                .description("What there is to try")
+                .mime("text/markdown")
+                .annotations(
+                    Annotations::new()
+                        .with_audience(vec![Role::User, Role::Assistant])
+                        .with_priority(0.8),
+                )
+                .ttl(Duration::from_secs(3600))
+                .public(),
         )
         .resource(
-            Resource::new("demo://logo", "logo", async |_: Ctx, _: UriVariables| {
-                media::LOGO.to_vec()
-            })
-            .title("The logo")
-            .description("A binary resource: a small picture")
-            .mime("image/png")
-            .icon(media::icon())
-            .ttl(Duration::from_secs(3600))
-            .public(),
+            Resource::new("demo://logo", "logo", async || media::LOGO.to_vec())
+                .title("The logo")
+                .description("A binary resource: a small picture")
+                .mime("image/png")
+                .icon(media::icon())
+                .ttl(Duration::from_secs(3600))
+                .public(),
         )
         .resource(
-            Resource::new(NOTICE, "notice", async |ctx: Ctx, _: UriVariables| {
-                Ok::<_, Failure>(shared(&ctx)?.board.now().notice)
+            Resource::new(NOTICE, "notice", async |shared: State<Arc<Shared>>| {
+                shared.board.now().notice
             })
             .title("The notice board")
             .description("Changes when somebody calls post_notice; subscribe to be told")
             .mime("text/plain"),
         )
         .resource(
-            Resource::new(NAPS, "naps", async |ctx: Ctx, _: UriVariables| {
-                Ok::<_, Failure>(format!(
-                    "{} naps were broken off.",
-                    shared(&ctx)?.board.now().broken_off
-                ))
+            Resource::new(NAPS, "naps", async |shared: State<Arc<Shared>>| {
+                format!("{} naps were broken off.", shared.board.now().broken_off)
             })
             .title("Naps")
             .description("How many calls of nap were cancelled")
             .mime("text/plain"),
         )
         .resource(
-            Resource::template(
-                CAPITALS,
-                "capital",
-                async |_: Ctx, variables: UriVariables| capital(&variables),
-            )
+            Resource::template(CAPITALS, "capital", async |variables: UriVariables| {
+                capital(&variables)
+            })
             .title("Capitals")
             .description("The capital of a country")
             .mime("text/plain")
             .ttl(Duration::from_secs(3600))
             .public(),
         )
-        .complete_template(
-            CAPITALS,
-            "country",
-            async |_: Ctx, typed: CompletionQuery| {
-                matching(COUNTRIES.map(|(country, _)| country), &typed.value)
-            },
-        );
+        .complete_template(CAPITALS, "country", async |typed: CompletionQuery| {
+            matching(COUNTRIES.map(|(country, _)| country), &typed.value)
+        });
     match files {
         Some(root) => builder.resource(directory(root)),
         None => builder,
     }
 }
 
-fn capital(variables: &UriVariables) -> Result<&'static str, Failure> {
+fn capital(variables: &UriVariables) -> Result<&'static str, HandlerError> {
     let country = variables.text("country").unwrap_or_default();
     let found = COUNTRIES
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case(country));
     found
         .map(|(_, capital)| *capital)
-        .ok_or_else(|| Failure::resource_not_found(&format!("demo://capitals/{country}")))
+        .ok_or_else(|| HandlerError::resource_not_found(&format!("demo://capitals/{country}")))
 }
 
 fn directory(root: FileRoot) -> Resource {
-    Resource::template(
-        "file:///{+path}",
-        "file",
-        move |_: Ctx, variables: UriVariables| {
-            let root = root.clone();
-            async move { read_file(&root, variables.text("path").unwrap_or_default()).await }
-        },
-    )
+    Resource::template("file:///{+path}", "file", move |variables: UriVariables| {
+        let root = root.clone();
+        async move { read_file(&root, variables.text("path").unwrap_or_default()).await }
+    })
     .title("Files")
     .description("The files below the directory that --files names")
 }
 
-async fn read_file(root: &FileRoot, path: &str) -> Result<Contents, Failure> {
-    let not_found = |_| Failure::resource_not_found(&format!("file:///{path}"));
+async fn read_file(root: &FileRoot, path: &str) -> Result<Contents, HandlerError> {
+    let not_found = |_| HandlerError::resource_not_found(&format!("file:///{path}"));
     let file = root.resolve(path)?;
     let metadata = tokio::fs::metadata(&file).await.map_err(not_found)?;
     if !metadata.is_file() || metadata.len() > MAX_FILE {
-        return Err(Failure::invalid_params(format!(
+        return Err(HandlerError::invalid_params(format!(
             "file:///{path} is not a file of at most {MAX_FILE} bytes"
         )));
     }

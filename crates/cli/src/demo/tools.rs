@@ -2,7 +2,7 @@
 
 use super::board::MAX_NOTICE;
 use super::{Shared, media, resources};
-use carryall::server::{Failure, ServerBuilder, State, Tool, ToolOutput};
+use carryall::server::{ServerBuilder, State, Tool, ToolOutput};
 use carryall::types::{
     Annotations, AudioContent, ContentBlock, ErrorObject, ImageContent, ResourceContents,
     ResourceLink, Role, TextContent,
@@ -10,6 +10,7 @@ use carryall::types::{
 use carryall::{Ctx, HandlerError, Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The tool that comes and goes.
 pub(super) const SURPRISE_PARTY: &str = "surprise_party";
@@ -17,7 +18,7 @@ pub(super) const SURPRISE_PARTY: &str = "surprise_party";
 pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
     builder
         .tool(
-            Tool::without_arguments("whoami", whoami)
+            Tool::new("whoami", whoami)
                 .title("Who am I?")
                 .description("Which replica answers")
                 .icon(media::icon())
@@ -25,33 +26,33 @@ pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
                 .open_world(false),
         )
         .tool(
-            Tool::new("add", async |_: Ctx, Add { a, b }: Add| sum(a, b))
+            Tool::new("add", async |Add { a, b }: Add| sum(a, b))
                 .title("Add")
                 .description("Adds two whole numbers")
                 .read_only(true)
                 .open_world(false),
         )
         .tool(
-            Tool::new("echo", async |_: Ctx, args: Echo| args.text.repeat(usize::from(args.times)))
+            Tool::new("echo", async |args: Echo| args.text.repeat(usize::from(args.times)))
                 .title("Echo")
                 .description("Gives back what it was given")
                 .read_only(true)
                 .open_world(false),
         )
         .tool(
-            Tool::new("forecast", async |_: Ctx, args: Place| Json(forecast(&args)))
+            Tool::new("forecast", async |args: Place| Json(forecast(&args)))
                 .title("Weather forecast")
                 .description("A made-up forecast as structured output; the same place always has the same weather")
                 .read_only(true),
         )
         .tool(
-            Tool::without_arguments("postcard", async |_| postcard())
+            Tool::new("postcard", async || postcard())
                 .title("Postcard")
                 .description("Every kind of content: text, picture, sound, a link to a resource and a resource itself")
                 .read_only(true),
         )
         .tool(
-            Tool::new("fail", async |_: Ctx, args: Failing| fail(&args))
+            Tool::new("fail", async |args: Failing| fail(&args))
                 .title("Fail")
                 .description("Fails: as the tool's own failure, which the model reads, or as a protocol error")
                 .read_only(true),
@@ -80,15 +81,8 @@ pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
         )
 }
 
-async fn whoami(ctx: Ctx) -> Result<String, Failure> {
-    Ok(format!("replica {}", shared(&ctx)?.replica))
-}
-
-/// What the handlers share.
-pub(super) fn shared(ctx: &Ctx) -> Result<State<Shared>, Failure> {
-    ctx.state()
-        .map(State)
-        .ok_or_else(|| Failure::protocol(ErrorObject::internal()))
+async fn whoami(shared: State<Arc<Shared>>) -> String {
+    format!("replica {}", shared.replica)
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -259,10 +253,11 @@ struct Surprise {
     show: bool,
 }
 
-async fn surprise(ctx: Ctx, args: Surprise) -> Result<&'static str, HandlerError> {
-    shared(&ctx)?
-        .board
-        .write(|notes| notes.surprise = args.show)?;
+async fn surprise(
+    shared: State<Arc<Shared>>,
+    args: Surprise,
+) -> Result<&'static str, HandlerError> {
+    shared.board.write(|notes| notes.surprise = args.show)?;
     Ok(if args.show {
         "There will be a surprise_party."
     } else {
@@ -272,7 +267,7 @@ async fn surprise(ctx: Ctx, args: Surprise) -> Result<&'static str, HandlerError
 
 /// The tool that `surprise` adds.
 pub(super) fn surprise_party() -> Tool {
-    Tool::without_arguments(SURPRISE_PARTY, async |_| "Surprise!")
+    Tool::new(SURPRISE_PARTY, async || "Surprise!")
         .title("Surprise party")
         .description("Was not here before")
         .read_only(true)
@@ -285,9 +280,10 @@ struct Notice {
     text: String,
 }
 
-async fn post_notice(ctx: Ctx, args: Notice) -> Result<&'static str, HandlerError> {
-    shared(&ctx)?
-        .board
-        .write(|notes| notes.notice = args.text)?;
+async fn post_notice(
+    shared: State<Arc<Shared>>,
+    args: Notice,
+) -> Result<&'static str, HandlerError> {
+    shared.board.write(|notes| notes.notice = args.text)?;
     Ok("Posted at demo://notice.")
 }

@@ -1,13 +1,13 @@
 //! Tools that take their time, and say so.
 
 use super::Shared;
-use super::tools::shared;
-use carryall::server::{ElicitOutcome, Failure, Form, ServerBuilder, State, TaskSupport, Tool};
+use carryall::server::{ElicitOutcome, Form, ServerBuilder, State, TaskSupport, Tool};
 use carryall::types::LoggingLevel;
 use carryall::{Ctx, HandlerError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// `tasks` says when the tool that takes longest becomes a task.
@@ -36,7 +36,7 @@ pub(super) fn add(builder: ServerBuilder, tasks: TaskSupport) -> ServerBuilder {
                 .read_only(true),
         )
         .tool(
-            Tool::without_arguments("chatter", chatter)
+            Tool::new("chatter", chatter)
                 .title("Chatter")
                 .description("Sends a log message of every level that the request asks for")
                 .read_only(true),
@@ -85,12 +85,10 @@ async fn bake(ctx: Ctx, Bake { loaves, pause_ms }: Bake) -> Result<String, Handl
     let work = async |done: u16, doing: &str| {
         for loaf in 1..=loaves {
             let message = format!("{doing} loaf {loaf} of {loaves}");
-            ctx.progress(
-                f64::from(done + loaf),
-                Some(f64::from(loaves * 2)),
-                Some(&message),
-            )
-            .await;
+            ctx.progress(done + loaf)
+                .of(loaves * 2)
+                .message(&message)
+                .await;
             tokio::time::sleep(Duration::from_millis(pause_ms.into())).await;
         }
     };
@@ -141,11 +139,10 @@ async fn countdown(ctx: Ctx, args: Countdown) -> String {
     let total = f64::from(args.from);
     for done in 0..args.from {
         let message = format!("{} to go", args.from - done);
-        ctx.progress(f64::from(done), Some(total), Some(&message))
-            .await;
+        ctx.progress(done).of(total).message(&message).await;
         tokio::time::sleep(Duration::from_millis(args.pause_ms.into())).await;
     }
-    ctx.progress(total, Some(total), Some("lift-off")).await;
+    ctx.progress(total).of(total).message("lift-off").await;
     format!("Counted down from {}.", args.from)
 }
 
@@ -161,19 +158,19 @@ fn two() -> f64 {
     2.0
 }
 
-async fn nap(ctx: Ctx, args: Nap) -> Result<String, Failure> {
+async fn nap(State(shared): State<Arc<Shared>>, args: Nap) -> String {
     let mut sleeper = Sleeper {
-        shared: shared(&ctx)?,
+        shared,
         rested: false,
     };
     tokio::time::sleep(Duration::from_secs_f64(args.seconds)).await;
     sleeper.rested = true;
-    Ok(format!("Slept for {} s.", args.seconds))
+    format!("Slept for {} s.", args.seconds)
 }
 
 /// Counts a nap that is dropped before its time: that is how a handler is cancelled.
 struct Sleeper {
-    shared: State<Shared>,
+    shared: Arc<Shared>,
     rested: bool,
 }
 

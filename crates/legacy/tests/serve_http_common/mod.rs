@@ -63,51 +63,46 @@ pub fn server(seen: &Arc<Seen>) -> Server {
     let (wait, hang, large) = (Arc::clone(seen), Arc::clone(seen), Arc::clone(seen));
     Server::new("wire", "1")
         .with_logging()
-        .tool(Tool::without_arguments("hello", async |ctx: Ctx| {
+        .tool(Tool::new("hello", async |ctx: Ctx| {
             format!(
                 "hello {}",
                 ctx.principal()
                     .map_or("nobody", |principal| &principal.subject)
             )
         }))
-        .tool(Tool::without_arguments("slow", async |_| {
+        .tool(Tool::new("slow", async || {
             tokio::time::sleep(Duration::from_millis(300)).await;
             "slow"
         }))
-        .tool(Tool::without_arguments("large", async |_| {
-            "x".repeat(300_000)
-        }))
-        .tool(Tool::without_arguments("large_on_signal", move |_: Ctx| {
+        .tool(Tool::new("large", async || "x".repeat(300_000)))
+        .tool(Tool::new("large_on_signal", move || {
             let seen = Arc::clone(&large);
             async move {
                 seen.go.notified().await;
                 "x".repeat(300_000)
             }
         }))
-        .tool(Tool::without_arguments(
-            "panic",
-            async |ctx: Ctx| -> String {
-                // Makes the response a stream.
-                ctx.progress(1.0, None, None).await;
-                panic!("secret detail")
-            },
-        ))
-        .tool(Tool::without_arguments("log", async |ctx: Ctx| {
+        .tool(Tool::new("panic", async |ctx: Ctx| -> String {
+            // Makes the response a stream.
+            ctx.progress(1.0).await;
+            panic!("secret detail")
+        }))
+        .tool(Tool::new("log", async |ctx: Ctx| {
             ctx.log(LoggingLevel::Info, None, "a log message").await;
             "logged"
         }))
-        .tool(Tool::without_arguments("wait", move |ctx: Ctx| {
+        .tool(Tool::new("wait", move |ctx: Ctx| {
             let seen = Arc::clone(&wait);
             async move {
                 seen.started.fetch_add(1, SeqCst);
-                ctx.progress(1.0, Some(2.0), None).await;
+                ctx.progress(1.0).of(2.0).await;
                 seen.go.notified().await;
-                ctx.progress(2.0, Some(2.0), None).await;
+                ctx.progress(2.0).of(2.0).await;
                 seen.finished.fetch_add(1, SeqCst);
                 "waited"
             }
         }))
-        .tool(Tool::without_arguments("hang", move |_: Ctx| {
+        .tool(Tool::new("hang", move || {
             let seen = Arc::clone(&hang);
             async move {
                 seen.started.fetch_add(1, SeqCst);
@@ -115,7 +110,7 @@ pub fn server(seen: &Arc<Seen>) -> Server {
                 std::future::pending::<String>().await
             }
         }))
-        .tool(Tool::without_arguments("flood", async |ctx: Ctx| {
+        .tool(Tool::new("flood", async |ctx: Ctx| {
             for n in 0..1000 {
                 ctx.log(
                     LoggingLevel::Error,
@@ -126,30 +121,29 @@ pub fn server(seen: &Arc<Seen>) -> Server {
             }
             "flooded"
         }))
-        .tool(Tool::without_arguments("poll", async |ctx: Ctx| {
+        .tool(Tool::new("poll", async |ctx: Ctx| {
             if let Some(stream) = ctx.extensions().get::<StreamControl>() {
                 stream.pause().await;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
             "polled"
         }))
-        .tool(Tool::without_arguments("greet", async |ctx: Ctx| match ctx
-            .input_responses()?
-            .get_as::<ElicitResult>("who")
-        {
-            Some(answer) => {
-                let content = answer?.content.unwrap_or_default();
-                Ok(format!(
-                    "hello {}",
-                    content
-                        .get("name")
-                        .map(ToString::to_string)
-                        .unwrap_or_default()
-                ))
+        .tool(Tool::new("greet", async |ctx: Ctx| {
+            match ctx.input_responses()?.get_as::<ElicitResult>("who") {
+                Some(answer) => {
+                    let content = answer?.content.unwrap_or_default();
+                    Ok(format!(
+                        "hello {}",
+                        content
+                            .get("name")
+                            .map(ToString::to_string)
+                            .unwrap_or_default()
+                    ))
+                }
+                None => Err(HandlerError::input_required(question())),
             }
-            None => Err(HandlerError::input_required(question())),
         }))
-        .resource(Resource::new("x:first", "first", async |_, _| "text"))
+        .resource(Resource::new("x:first", "first", async || "text"))
         .build()
         .unwrap()
 }

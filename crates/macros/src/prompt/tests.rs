@@ -27,7 +27,7 @@ fn parameters_are_declared_and_parsed() {
     };
     assert!(contains(&tokens, &declared), "{tokens}");
     let call = quote! {
-        ::core::result::Result::Ok::<_, ::carryall::server::Failure>(review::call(
+        ::core::result::Result::Ok::<_, ::carryall::server::HandlerError>(review::call(
             __arguments.get::<String>("code")?,
             __arguments.optional::<u8>("level")?,
             match __arguments.optional::<String>("lang")? {
@@ -49,7 +49,7 @@ fn parameters_are_declared_and_parsed() {
 }
 
 #[test]
-fn a_prompt_without_arguments_cannot_fail() {
+fn a_prompt_without_arguments_is_infallible() {
     let (tokens, _) = items(expand(
         quote!(name = "hi"),
         quote!(
@@ -69,7 +69,7 @@ fn a_prompt_without_arguments_cannot_fail() {
 }
 
 #[test]
-fn what_prompts_do_not_have_is_refused() {
+fn attributes_of_tools_are_refused() {
     all_fail(
         expand,
         &[
@@ -92,21 +92,21 @@ fn what_prompts_do_not_have_is_refused() {
                 quote!(
                     fn f() {}
                 ),
-                "#[prompt] has no setting `read_only`",
+                "unknown argument `read_only` of #[prompt]",
             ),
             (
                 quote!(),
                 quote!(
                     fn f(a: &str) {}
                 ),
-                "arguments are owned",
+                "arguments must be owned",
             ),
             (
                 quote!(),
                 quote!(
                     mod m {}
                 ),
-                "#[prompt] goes on a function",
+                "#[prompt] applies to functions",
             ),
         ],
     );

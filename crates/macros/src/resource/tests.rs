@@ -4,7 +4,7 @@ use quote::quote;
 
 #[test]
 fn a_literal_uri_is_a_resource() {
-    let settings = quote!(
+    let args = quote!(
         "config://app",
         name = "config",
         mime = "application/json",
@@ -12,7 +12,7 @@ fn a_literal_uri_is_a_resource() {
         public
     );
     let (tokens, _) = items(expand(
-        settings,
+        args,
         quote! {
             /// The configuration.
             fn app(State(config): State<Config>) -> String { config.to_string() }
@@ -36,10 +36,16 @@ fn a_literal_uri_is_a_resource() {
         ),
         "{tokens}"
     );
-    assert!(contains(
-        &tokens,
-        &quote!(app::call(::carryall::server::FromCtx::from_ctx(&__ctx)?))
-    ));
+    assert!(
+        contains(
+            &tokens,
+            &quote!(|__extracted_0: State<Config>| {
+                let _ = <State<Config> as ::carryall::server::FromCtx>::requires;
+                async move { app::call(__extracted_0) }
+            })
+        ),
+        "{tokens}"
+    );
 }
 
 #[test]
@@ -58,7 +64,7 @@ fn a_uri_with_variables_is_a_template() {
         "{tokens}"
     );
     let call = quote! {
-        ::core::result::Result::Ok::<_, ::carryall::server::Failure>(file::call(
+        ::core::result::Result::Ok::<_, ::carryall::server::HandlerError>(file::call(
             __variables.get::<String>("path")?,
             __variables.get::<ParameterKind>("type")?,
             &__ctx
@@ -68,7 +74,7 @@ fn a_uri_with_variables_is_a_template() {
 }
 
 #[test]
-fn variables_and_parameters_have_to_match() {
+fn variables_and_parameters_must_match() {
     all_fail(
         expand,
         &[
@@ -119,19 +125,19 @@ fn uris_that_are_not_templates_are_refused() {
     all_fail(
         expand,
         &[
-            (quote!("x://{a"), f.clone(), "not closed"),
-            (quote!("x://a}"), f.clone(), "has no '{'"),
-            (quote!("x://a}/{b}"), f.clone(), "has no '{'"),
-            (quote!("x://{a}{b}"), f.clone(), "need text between"),
-            (quote!("x://{a}/{a}"), f.clone(), "occurs twice"),
+            (quote!("x://{a"), f.clone(), "unclosed '{'"),
+            (quote!("x://a}"), f.clone(), "unmatched '}'"),
+            (quote!("x://a}/{b}"), f.clone(), "unmatched '}'"),
+            (quote!("x://{a}{b}"), f.clone(), "must have text between"),
+            (quote!("x://{a}/{a}"), f.clone(), "duplicate variable"),
             (quote!("x://{?q}"), f.clone(), "{?q} is not supported"),
             (quote!("x://{}"), f.clone(), "is not supported"),
-            (quote!(), f.clone(), "starts with its URI"),
-            (quote!(name = "x"), f.clone(), "starts with its URI"),
+            (quote!(), f.clone(), "expected a URI"),
+            (quote!(name = "x"), f.clone(), "expected a URI"),
             (
                 quote!("x://a", mine = "text/plain"),
                 f.clone(),
-                "#[resource] has no setting `mine`",
+                "unknown argument `mine` of #[resource]",
             ),
             (quote!("x://a", public = true), f, "`public` takes no value"),
         ],

@@ -45,7 +45,7 @@ fn a_function_becomes_one_that_makes_a_tool_and_keeps_its_name_and_visibility() 
     ));
     assert!(contains(
         &tokens,
-        &quote!("add", |__ctx: ::carryall::server::Ctx, __arguments: __Arguments| async move)
+        &r#"("add", |__arguments: __Arguments| { async move"#
     ));
     assert!(contains(&tokens, &quote!(.description("Adds."))));
 }
@@ -85,7 +85,7 @@ fn parameters_become_fields() {
     );
     assert!(
         contains(&tokens, &call),
-        "nothing of the macro's is left: {tokens}"
+        "attributes of the macro are removed: {tokens}"
     );
     assert!(
         !contains(&tokens, &quote!(.await)),
@@ -94,10 +94,10 @@ fn parameters_become_fields() {
 }
 
 #[test]
-fn a_second_name_keeps_the_schema_open() {
+fn an_alias_opens_the_schema() {
     let open = quote!(.additional_arguments(true));
-    let with = |settings, attribute: proc_macro2::TokenStream| {
-        items(expand(settings, quote!(fn f(#attribute a: i64, b: u8) {}))).0
+    let with = |args, attribute: proc_macro2::TokenStream| {
+        items(expand(args, quote!(fn f(#attribute a: i64, b: u8) {}))).0
     };
     assert!(contains(
         &with(
@@ -127,9 +127,9 @@ fn a_second_name_keeps_the_schema_open() {
 }
 
 #[test]
-fn contexts_state_and_extracted_values_are_no_arguments() {
+fn extractors_are_not_arguments() {
     let function = quote! {
-        async fn f(ctx: carryall::Ctx, State(db): State<Db>, again: &Ctx, #[extract] caller: Principal, #[allow(unused)] a: u8) {}
+        async fn f(ctx: carryall::Ctx, State(db): State<Db>, again: &Ctx, #[extract] tenant: Tenant, #[allow(unused)] a: u8) {}
     };
     let (tokens, _) = items(expand(quote!(), function));
     assert!(
@@ -143,16 +143,16 @@ fn contexts_state_and_extracted_values_are_no_arguments() {
         ),
         "{tokens}"
     );
-    let call = quote! {
-        ::core::result::Result::Ok::<_, ::carryall::server::HandlerError>(f::call(
-            ::core::clone::Clone::clone(&__ctx),
-            ::carryall::server::FromCtx::from_ctx(&__ctx)?,
-            &__ctx,
-            ::carryall::server::FromCtx::from_ctx(&__ctx)?,
-            __arguments.a
-        ).await)
+    let closure = quote! {
+        |__ctx: ::carryall::server::Ctx, __extracted_1: State<Db>, __extracted_3: Tenant, __arguments: __Arguments| {
+            let _ = <State<Db> as ::carryall::server::FromCtx>::requires;
+            let _ = <Tenant as ::carryall::server::FromCtx>::requires;
+            async move {
+                f::call(::core::clone::Clone::clone(&__ctx), __extracted_1, &__ctx, __extracted_3, __arguments.a).await
+            }
+        }
     };
-    assert!(contains(&tokens, &call), "{tokens}");
+    assert!(contains(&tokens, &closure), "{tokens}");
     assert!(contains(&tokens, &quote!(#[allow(unused)] a: u8)));
 }
 
@@ -168,17 +168,17 @@ fn a_tool_without_arguments_says_so() {
     ));
     assert!(contains(
         &tokens,
-        &quote!(::carryall::server::Tool::without_arguments(
+        &quote!(::carryall::server::Tool::new(
             "now",
-            |__ctx: ::carryall::server::Ctx| async move { now::call(&__ctx) }
+            |__ctx: ::carryall::server::Ctx| { async move { now::call(&__ctx) } }
         ))
     ));
     assert!(!contains(&tokens, &quote!(struct __Arguments)));
 }
 
 #[test]
-fn settings_become_setters() {
-    let settings = quote!(
+fn attribute_arguments_become_setters() {
+    let args = quote!(
         name = "files.delete",
         title = "Delete",
         description = TEXT,
@@ -190,10 +190,12 @@ fn settings_become_setters() {
         icon = two(),
         scope = "files",
         timeout = LIMIT,
+        task = "optional",
+        resumable,
         additional_arguments,
     );
     let (tokens, _) = items(expand(
-        settings,
+        args,
         quote!(
             /// Not this.
             fn delete(path: String) {}
@@ -202,11 +204,13 @@ fn settings_become_setters() {
     let setters = quote! {
         .title("Delete").description(TEXT).read_only(false).destructive(true).idempotent(cfg!(unix)).open_world(false)
         .icon(one()).icon(two()).requires_scope("files").timeout(LIMIT)
+        .resumable()
         .additional_arguments(true)
+        .as_task(::carryall::server::TaskSupport::WhenPossible)
     };
     assert!(contains(&tokens, &setters), "{tokens}");
     assert!(
-        contains(&tokens, &r#"::<__Arguments, _, _, _>("files.delete","#),
+        contains(&tokens, &r#"Tool::new("files.delete","#),
         "{tokens}"
     );
     assert!(!contains(&tokens, &quote!(.description("Not this."))));
@@ -231,4 +235,60 @@ fn documentation_keeps_its_lines() {
         ),
         "{tokens}"
     );
+}
+
+#[test]
+fn known_extractors_need_no_attribute() {
+    let function = quote! {
+        fn f(
+            a: Principal, b: Option<Principal>, c: Arc<Principal>, d: Option<Arc<Principal>>, e: http::HeaderMap,
+            f: Ask<Confirm>, g: Extension<Id>, h: ServerHandle,
+        ) {}
+    };
+    let (tokens, _) = items(expand(quote!(), function));
+    assert!(!contains(&tokens, &"struct __Arguments"), "{tokens}");
+    let arguments = quote!(
+        fn f(a: Option<String>, b: Arc<str>, c: State) {}
+    );
+    let (tokens, _) = items(expand(quote!(), arguments));
+    assert!(
+        contains(
+            &tokens,
+            &quote!(
+                struct __Arguments {
+                    a: Option<String>,
+                    b: Arc<str>,
+                    c: State,
+                }
+            )
+        ),
+        "{tokens}"
+    );
+}
+
+#[test]
+fn task_support_is_a_word_or_an_expression() {
+    let with = |args| {
+        items(expand(
+            args,
+            quote!(
+                fn f() {}
+            ),
+        ))
+        .0
+    };
+    for (word, variant) in [
+        ("forbidden", quote!(Never)),
+        ("optional", quote!(WhenPossible)),
+        ("required", quote!(Always)),
+        ("on_demand", quote!(OnDemand)),
+    ] {
+        let setter = quote!(.as_task(::carryall::server::TaskSupport::#variant));
+        assert!(contains(&with(quote!(task = #word)), &setter), "{word}");
+    }
+    let expression = with(quote!(task = TaskSupport::After(LIMIT)));
+    assert!(contains(
+        &expression,
+        &quote!(.as_task(TaskSupport::After(LIMIT)))
+    ));
 }

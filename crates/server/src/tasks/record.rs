@@ -1,16 +1,17 @@
-//! A task as the store keeps it.
+//! A task, as the value of its row.
 
-use super::Tasks;
+use super::options::TaskOptions;
+use crate::call::ctx::Ctx;
+use crate::call::result_writer::{ResultBuffer, ResultWriter};
+use crate::catalogue::tool_entry::ToolEntry;
 use crate::clock::{millis, now};
-use crate::ctx::Ctx;
-use crate::render::{ResultBuffer, ResultWriter};
-use crate::rounds::{ROUND_FIELDS, Record as Journal, check_answer, whose};
-use crate::tool_entry::ToolEntry;
+use crate::state::rounds::question::check_answer;
+use crate::state::rounds::record::RoundRecord;
+use crate::state::sealer::{ROUND_FIELDS, caller_identity};
 use bytes::Bytes;
-
 use carryall_proto::listen::TaskChange;
 use carryall_proto::task::log_id;
-use carryall_proto::{Call, Meta, Outcome, Params, Principal};
+use carryall_proto::{Call, Meta, Outcome, Params, Principal, PrintableFmt};
 use carryall_store::Row;
 use carryall_types::{
     ErrorObject, InputRequests, InputResponses, JsonObject, JsonValue, Method, RawJson, RequestId,
@@ -20,18 +21,18 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// The longest status message. The rest of a longer one is cut off.
+/// The longest status message. A longer one is truncated.
 const MAX_MESSAGE_BYTES: usize = 4096;
 
-/// The kind of row that tasks are.
+/// The kind of rows that tasks are.
 pub(super) const KIND: &str = "task";
 
-/// All there is to know of a task: who asked for what, how far it has come, and who works on it.
+/// Everything about a task: who requested what, its state, and who works on it.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Record {
-    /// Who may see it, and what the call was allowed to do.
+pub(super) struct TaskRecord {
+    /// The caller that may see the task, with the scopes that the call had.
     pub(super) owner: Option<Principal>,
-    /// The name of the server that it is a task of.
+    /// The name of the server that the task belongs to.
     server: String,
     pub(super) tool: String,
     params: JsonObject,
@@ -42,26 +43,28 @@ pub(super) struct Record {
     poll_ms: u64,
     pub(super) status: TaskStatus,
     pub(super) message: Option<String>,
-    /// What is asked and not answered yet.
+    /// Questions without an answer.
     pub(super) questions: InputRequests,
-    /// What answers and steps have brought.
-    pub(super) journal: Journal,
+    /// Answers, and outcomes of steps.
+    pub(super) journal: RoundRecord,
     pub(super) outcome: Option<TaskOutcome>,
     pub(super) resumable: bool,
-    pub(super) lease: Lease,
-    /// When the lease ends. It stands in the row and not in its value, so that a renewal does not
-    /// write the value again.
+    lease: Lease,
+    /// Expiry time of the lease, in milliseconds since the epoch. It is a column of the row and not
+    /// part of the value, so that a renewal need not write the value.
     #[serde(skip)]
-    pub(super) lease_ends: Option<u64>,
+    lease_expires_at: Option<u64>,
 }
 
-/// Who works on a task. A worker with another number than this has lost it.
+/// The right to work on a task.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct Lease {
-    pub(super) number: u32,
+struct Lease {
+    /// Grows with each worker. A worker whose token is not this one has lost the lease.
+    #[serde(rename = "number")]
+    fencing_token: u32,
 }
 
-/// How a task has ended.
+/// The outcome of a task that has ended.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum TaskOutcome {
@@ -69,19 +72,19 @@ pub(super) enum TaskOutcome {
     Error(ErrorObject),
 }
 
-/// A status message is for people, and comes with every answer about the task.
-fn clipped(mut message: String) -> String {
+/// Truncates a status message, which every result about the task contains.
+fn truncated(mut message: String) -> String {
     message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
     message
 }
 
-impl Record {
-    /// The task that `entry` makes of the call of `ctx`.
+impl TaskRecord {
+    /// The task of the call of `ctx`, under a first lease.
     pub(super) fn new(
         ctx: &Ctx,
         entry: &ToolEntry,
-        settings: &Tasks,
-        journal: Journal,
+        options: &TaskOptions,
+        journal: RoundRecord,
         now: u64,
     ) -> Self {
         let call = ctx.call();
@@ -89,40 +92,45 @@ impl Record {
         params.retain(|name, _| !ROUND_FIELDS.contains(&name.as_str()));
         Self {
             owner: call.principal().cloned(),
-            server: ctx.core().sealer.server().to_owned(),
+            server: ctx.environment().sealer.server().to_owned(),
             tool: entry.tool.name().to_owned(),
             params,
             meta: call.meta().raw().clone(),
             created_at: now,
             updated_at: now,
-            ttl_ms: settings.ttl_ms(),
-            poll_ms: millis(settings.poll_interval),
+            ttl_ms: options.ttl_ms(),
+            poll_ms: millis(options.poll_interval),
             status: TaskStatus::Working,
             message: None,
             questions: InputRequests::new(),
             journal,
             outcome: None,
             resumable: entry.tool.resumable,
-            lease: Lease { number: 1 },
-            lease_ends: Some(now.saturating_add(millis(settings.lease))),
+            lease: Lease { fencing_token: 1 },
+            lease_expires_at: Some(now.saturating_add(millis(options.lease))),
         }
     }
 
+    /// Reads the value of a row; logs and returns `None` if it is not readable.
     pub(super) fn read(row: &Row) -> Option<Self> {
-        let read = serde_json::from_slice(&row.value);
-        let task = || log_id(&row.key);
-        let read = read.map_err(|error| tracing::error!(error = %carryall_proto::PrintableFmt(&error), task = task(), "task record is not readable")).ok();
-        read.map(|record: Self| Self {
-            lease_ends: row.due_at,
-            ..record
-        })
+        match serde_json::from_slice::<Self>(&row.value) {
+            Ok(record) => Some(Self {
+                lease_expires_at: row.due_at,
+                ..record
+            }),
+            Err(error) => {
+                let task = log_id(&row.key);
+                tracing::error!(error = %PrintableFmt(&error), task, "task record is not readable");
+                None
+            }
+        }
     }
 
-    /// The row of this record, to be inserted under `key`.
+    /// Returns the row of this record, to be inserted under `key`.
     pub(super) fn to_row(&self, key: String) -> Row {
         let value = Bytes::from(serde_json::to_vec(self).unwrap_or_default());
         let expires_at = self.ttl_ms.map(|ttl| self.created_at.saturating_add(ttl));
-        let due_at = self.lease_ends.filter(|_| !self.status.is_terminal());
+        let due_at = self.lease_expires_at.filter(|_| !self.status.is_terminal());
         Row {
             kind: KIND,
             key,
@@ -133,7 +141,7 @@ impl Record {
         }
     }
 
-    /// The row that replaces `row`.
+    /// Returns the row that replaces `row` with this record.
     pub(super) fn to_replace(&self, row: Row) -> Row {
         Row {
             version: row.version + 1,
@@ -141,55 +149,75 @@ impl Record {
         }
     }
 
-    /// Something that clients can see has changed.
+    /// Records the time of a change that clients can see.
     fn touch(&mut self) {
         self.updated_at = now().max(self.updated_at);
     }
 
     /// Whether the caller may know of the task.
     pub(super) fn belongs_to(&self, caller: Option<&Principal>) -> bool {
-        whose(self.owner.as_ref()) == whose(caller)
+        caller_identity(self.owner.as_ref()) == caller_identity(caller)
     }
 
-    /// Whether it is a task of this server, and not of another one that was given the same store.
-    pub(super) fn is_of(&self, server: &str) -> bool {
-        self.server == server
+    /// The name of the server that the task belongs to.
+    pub(super) fn server(&self) -> &str {
+        &self.server
     }
 
-    pub(super) fn settle(&mut self, outcome: Outcome) {
-        let (status, settled) = match outcome {
+    /// The token of the present lease.
+    pub(super) fn fencing_token(&self) -> u32 {
+        self.lease.fencing_token
+    }
+
+    /// How many workers the task has had.
+    pub(super) fn attempts(&self) -> u32 {
+        self.lease.fencing_token
+    }
+
+    /// Grants the lease to another worker, until `expires_at`.
+    pub(super) fn grant_lease(&mut self, expires_at: u64) {
+        self.lease.fencing_token += 1;
+        self.lease_expires_at = Some(expires_at);
+    }
+
+    /// Extends the lease of the present worker.
+    pub(super) fn extend_lease(&mut self, expires_at: u64) {
+        self.lease_expires_at = Some(expires_at);
+    }
+
+    pub(super) fn finish(&mut self, outcome: Outcome) {
+        let (status, outcome) = match outcome {
             Outcome::Result(result) => (TaskStatus::Completed, TaskOutcome::Result(result)),
             Outcome::Error(error) => {
-                self.message = Some(clipped(error.message.clone()));
+                self.message = Some(truncated(error.message.clone()));
                 (TaskStatus::Failed, TaskOutcome::Error(error))
             }
         };
         self.status = status;
-        self.outcome = Some(settled);
-        self.forget_call();
+        self.outcome = Some(outcome);
+        self.drop_call();
     }
 
     pub(super) fn cancel(&mut self) {
         self.status = TaskStatus::Cancelled;
-        self.forget_call();
+        self.drop_call();
     }
 
-    /// A task that has ended is kept for what it has come to. Nobody asks any more what it came
-    /// from.
-    fn forget_call(&mut self) {
+    /// Drops what only a running task needs.
+    fn drop_call(&mut self) {
         self.params = JsonObject::new();
         self.meta = RawJson::EMPTY_OBJECT;
-        self.journal = Journal::default();
+        self.journal = RoundRecord::default();
         self.questions = InputRequests::new();
         self.touch();
     }
 
-    pub(super) fn say(&mut self, message: String) {
-        self.message = Some(clipped(message));
+    pub(super) fn set_message(&mut self, message: String) {
+        self.message = Some(truncated(message));
         self.touch();
     }
 
-    /// Puts questions that have no answer yet.
+    /// Adds those of the questions that have no answer yet.
     pub(super) fn ask(&mut self, questions: &InputRequests) {
         for (key, question) in questions
             .iter()
@@ -197,13 +225,13 @@ impl Record {
         {
             self.questions.insert(key, question.clone());
         }
-        self.look_for_questions();
+        self.update_status();
     }
 
-    /// Takes in answers to what is asked; the others are ignored. Returns whether there were any.
+    /// Takes the answers to open questions, and ignores the others. Returns whether there were any.
     ///
     /// # Errors
-    /// Which answer does not fit its question, and why.
+    /// Names the answer that does not fit its question, and why.
     pub(super) fn answer(&mut self, answers: &InputResponses) -> Result<bool, String> {
         let fitting = answers
             .0
@@ -219,15 +247,15 @@ impl Record {
         self.questions = questions
             .filter(|(key, _)| !taken.iter().any(|(taken, _)| taken == key))
             .collect();
-        let some = !taken.is_empty();
+        let is_changed = !taken.is_empty();
         taken
             .into_iter()
-            .for_each(|(key, answer)| self.journal.answered(key, answer));
-        self.look_for_questions();
-        Ok(some)
+            .for_each(|(key, answer)| self.journal.record_answer(key, answer));
+        self.update_status();
+        Ok(is_changed)
     }
 
-    fn look_for_questions(&mut self) {
+    fn update_status(&mut self) {
         self.status = if self.questions.is_empty() {
             TaskStatus::Working
         } else {
@@ -236,7 +264,7 @@ impl Record {
         self.touch();
     }
 
-    /// What every answer about the task says of it.
+    /// The task as every result about it shows it.
     pub(super) fn task(&self, id: &str) -> Task {
         let date = |at: u64| carryall_proto::time::rfc3339(UNIX_EPOCH + Duration::from_millis(at));
         Task {
@@ -250,8 +278,8 @@ impl Record {
         }
     }
 
-    /// All that `tasks/get` answers (`tasks#task-polling`).
-    pub(super) fn detailed(&self, id: &str, stamp: &ResultWriter) -> RawJson {
+    /// The result of `tasks/get` (`tasks#task-polling`).
+    pub(super) fn detailed(&self, id: &str, results: &ResultWriter) -> RawJson {
         let mut out = ResultBuffer::start("complete", 512);
         if out.splice(&self.task(id)).is_err() {
             tracing::error!(task = log_id(id), "a task cannot be written as JSON");
@@ -269,25 +297,27 @@ impl Record {
             Some(TaskOutcome::Error(error)) => put("error", serde_json::to_vec(error)),
             None => {}
         }
-        out.finish(None, stamp)
+        out.finish(None, results)
     }
 
-    /// What listeners are told.
-    pub(super) fn change(&self, id: &str, stamp: &ResultWriter) -> TaskChange {
+    /// The notification for subscribers.
+    pub(super) fn change(&self, id: &str, results: &ResultWriter) -> TaskChange {
         TaskChange {
             id: id.into(),
-            task: self.detailed(id, stamp),
+            task: self.detailed(id, results),
         }
     }
 
-    /// The call that the task came from, so that another replica can go on with it. What layers and
-    /// headers have said about it is not there any more.
+    /// Restores the call, so that another replica can resume the task. Headers and the extensions of
+    /// layers are lost.
     ///
     /// # Errors
-    /// When the record does not hold a call.
+    /// When the record does not contain a valid call.
     pub(super) fn to_call(&self) -> Result<Call, String> {
         let params = RawJson::from(&JsonValue::Object(self.params.clone()));
-        let params = Params::parse(params).map_err(|error| error.to_string())?;
+        let params = Params::parse(params)
+            .map_err(|error| error.to_string())?
+            .with("_meta", &self.meta);
         let meta = Meta::parse(self.meta.clone()).map_err(|error| error.to_string())?;
         let mut call = Call::new(RequestId::from(0), Method::ToolsCall, params, meta);
         call.set_principal(self.owner.clone().map(Arc::new));

@@ -1,9 +1,9 @@
-//! Ends and limits.
+//! Expiry and limits.
 
-use crate::world::*;
+use crate::fixture::*;
 use carryall_proto::budget::Amount;
 use carryall_proto::{Call, CallSource};
-use carryall_server::{Server, TaskSupport, Tasks, Tool};
+use carryall_server::{Server, TaskOptions, TaskSupport, Tool};
 use carryall_store::{Memory, Store};
 use carryall_testkit::{TestReply, answer, call};
 use serde_json::{Value, json};
@@ -12,17 +12,17 @@ use tokio::time::sleep;
 
 // spec: ext-tasks-20
 #[tokio::test]
-async fn a_task_ends_with_its_time() {
-    let (world, store) = (World::default(), Memory::new());
+async fn a_task_expires() {
+    let (probe, store) = (Probe::default(), Memory::new());
     let brief = settings().ttl(Some(Duration::from_millis(200)));
-    let server = builder(&world)
+    let server = builder(&probe)
         .store(store.clone())
         .tasks(brief)
         .build()
         .unwrap();
     let id = created(&server, "waits").await;
     for _ in 0..500 {
-        if world.seen().contains(&"dropped".to_owned()) {
+        if probe.seen().contains(&"dropped".to_owned()) {
             break;
         }
         sleep(Duration::from_millis(10)).await;
@@ -31,15 +31,15 @@ async fn a_task_ends_with_its_time() {
     assert_eq!(
         store.expire(u64::MAX / 2, 10).await.unwrap(),
         1,
-        "what is left of it is removed with what has ended"
+        "the expired row is removed"
     );
-    assert_eq!(world.seen(), ["begun", "dropped"]);
+    assert_eq!(probe.seen(), ["begun", "dropped"]);
 }
 
 #[tokio::test]
-async fn a_flood_of_tasks_is_refused() {
-    let (world, store) = (World::default(), Memory::new());
-    let server = builder(&world)
+async fn tasks_beyond_the_limit_are_refused() {
+    let (probe, store) = (Probe::default(), Memory::new());
+    let server = builder(&probe)
         .store(store.clone())
         .tasks(settings().max_running(3))
         .build()
@@ -64,12 +64,12 @@ async fn a_flood_of_tasks_is_refused() {
         }
         sleep(Duration::from_millis(10)).await;
     }
-    panic!("no place becomes free");
+    panic!("the ended task still counts");
 }
 
 #[tokio::test]
-async fn ten_thousand_answers_to_what_was_not_asked_leave_nothing_behind() {
-    let (_, store, server) = alone();
+async fn answers_to_unasked_questions_are_not_stored() {
+    let (_, store, server) = single_server();
     let id = created(&server, "asks").await;
     until(&server, &id, |task| task["status"] == "input_required").await;
     let size = async || {
@@ -95,9 +95,9 @@ async fn ten_thousand_answers_to_what_was_not_asked_leave_nothing_behind() {
 }
 
 #[test]
-fn replicas_need_a_store_that_they_share() {
+fn replicas_need_a_shared_store() {
     let key = carryall_proto::seal::Keyring::new(carryall_proto::seal::SealingKey::new(1, [1; 32]));
-    let problem = builder(&World::default())
+    let problem = builder(&Probe::default())
         .keyring(key)
         .replicated()
         .build()
@@ -107,9 +107,9 @@ fn replicas_need_a_store_that_they_share() {
 }
 
 #[tokio::test]
-async fn a_tool_that_may_be_a_task_needs_a_server_that_has_tasks() {
+async fn a_tool_with_task_support_needs_a_server_with_tasks() {
     let server = Server::new("plain", "1").build().unwrap();
-    let later = || Tool::without_arguments("later", async |_| "later").as_task(TaskSupport::Always);
+    let later = || Tool::new("later", async || "later").as_task(TaskSupport::Always);
     let problem = server
         .change(|catalogue| {
             catalogue.tool(later());
@@ -121,7 +121,7 @@ async fn a_tool_that_may_be_a_task_needs_a_server_that_has_tasks() {
         "{problem}"
     );
     let server = Server::new("plain", "1")
-        .tasks(Tasks::default())
+        .tasks(TaskOptions::default())
         .build()
         .unwrap();
     server
@@ -134,7 +134,7 @@ async fn a_tool_that_may_be_a_task_needs_a_server_that_has_tasks() {
 
 const MIB: usize = 1 << 20;
 
-/// A call that brings so many bytes, from a network address that ends with `host`.
+/// A call with an argument of so many bytes, from the network address `10.0.0.host`.
 fn large(host: u8, name: &str, bytes: usize) -> Call {
     let arguments = if bytes == 0 {
         json!({})
@@ -143,7 +143,7 @@ fn large(host: u8, name: &str, bytes: usize) -> Call {
     };
     let mut call = call(
         "tools/call",
-        with(json!({"name": name, "arguments": arguments})),
+        with_meta(json!({"name": name, "arguments": arguments})),
     );
     call.set_source(CallSource::new(None, Some([10, 0, 0, host].into())));
     call
@@ -156,9 +156,8 @@ fn id_of(created: &TestReply) -> String {
         .to_owned()
 }
 
-/// `keeps` waits with its argument, `returns` gives it back at once, twice, and `counts` says how
-/// long it is.
-fn with_large_tools(world: &World) -> carryall_server::ServerBuilder {
+/// `keeps` waits, `returns` returns its argument twice, and `counts` returns its length.
+fn builder_with_large_tools(probe: &Probe) -> carryall_server::ServerBuilder {
     let schema = || {
         let schema = json!({"type": "object", "properties": {"text": {"type": "string"}}});
         let Value::Object(schema) = schema else {
@@ -167,7 +166,7 @@ fn with_large_tools(world: &World) -> carryall_server::ServerBuilder {
         schema
     };
     let waits = async |ctx: carryall_server::Ctx, _: carryall_types::JsonObject| {
-        crate::world::world(&ctx).go.notified().await;
+        crate::fixture::probe(&ctx).go.notified().await;
         "done"
     };
     let returns = async |_: carryall_server::Ctx, arguments: carryall_types::JsonObject| {
@@ -176,7 +175,7 @@ fn with_large_tools(world: &World) -> carryall_server::ServerBuilder {
     let counts = async |_: carryall_server::Ctx, arguments: carryall_types::JsonObject| {
         arguments["text"].as_str().unwrap_or_default().len()
     };
-    builder(world)
+    builder(probe)
         .tool(
             Tool::dynamic("keeps", schema(), waits)
                 .as_task(TaskSupport::Always)
@@ -187,9 +186,9 @@ fn with_large_tools(world: &World) -> carryall_server::ServerBuilder {
 }
 
 #[tokio::test]
-async fn a_task_that_has_ended_does_not_keep_what_it_was_called_with() {
+async fn a_task_that_has_ended_does_not_keep_its_arguments() {
     let store = Memory::new();
-    let server = with_large_tools(&World::default())
+    let server = builder_with_large_tools(&Probe::default())
         .store(store.clone())
         .tasks(settings())
         .build()
@@ -216,15 +215,15 @@ async fn a_task_that_has_ended_does_not_keep_what_it_was_called_with() {
     );
     assert!(
         store.bytes() < 64 * 1024,
-        "a completed one is no different: {}",
+        "nor does a completed task: {}",
         store.bytes()
     );
 }
 
 #[tokio::test]
-async fn one_caller_does_not_take_the_places_of_all() {
+async fn one_caller_cannot_use_up_the_limit_of_all() {
     let tasks = settings().max_running(10).max_running_per_caller(2);
-    let server = with_large_tools(&World::default())
+    let server = builder_with_large_tools(&Probe::default())
         .store(Memory::new())
         .tasks(tasks)
         .build()
@@ -248,7 +247,7 @@ async fn one_caller_does_not_take_the_places_of_all() {
         }
         sleep(Duration::from_millis(10)).await;
     }
-    panic!("a place does not become free with the task that had it");
+    panic!("the ended task still counts");
 }
 
 #[tokio::test]
@@ -258,7 +257,7 @@ async fn ended_tasks_count_until_they_expire() {
         .ttl(Some(Duration::from_millis(1_500)))
         .limits(limits.0, limits.1);
     let store = Memory::new();
-    let server = with_large_tools(&World::default())
+    let server = builder_with_large_tools(&Probe::default())
         .store(store.clone())
         .tasks(brief)
         .build()
@@ -280,24 +279,24 @@ async fn ended_tasks_count_until_they_expire() {
     assert_eq!(
         answer(&server, large(3, "keeps", 1)).await.code(),
         -32603,
-        "all together"
+        "the total"
     );
-    assert_eq!(store.len(), 4, "what is refused is not kept");
+    assert_eq!(store.len(), 4, "refused tasks are not stored");
     for _ in 0..1_000 {
         if answer(&server, large(1, "keeps", 1)).await.response["result"].is_object() {
             return;
         }
         sleep(Duration::from_millis(10)).await;
     }
-    panic!("tasks that have expired still count");
+    panic!("expired tasks still count");
 }
 
 #[tokio::test]
-async fn what_a_task_keeps_is_bounded_in_bytes_from_its_call_to_its_result() {
+async fn the_bytes_of_a_task_are_bounded_from_call_to_result() {
     let limits = (Amount::new(100, 4 * MIB), Amount::new(100, 2 * MIB));
     let store = Memory::new();
     let tasks = settings().limits(limits.0, limits.1);
-    let server = with_large_tools(&World::default())
+    let server = builder_with_large_tools(&Probe::default())
         .store(store.clone())
         .tasks(tasks)
         .build()
@@ -330,7 +329,7 @@ async fn what_a_task_keeps_is_bounded_in_bytes_from_its_call_to_its_result() {
     assert_eq!(
         keys(get(&server, &asks).await.result()),
         std::slice::from_ref(&key),
-        "it is still asked"
+        "the question is still open"
     );
     assert!(
         update(&server, &asks, json!({&key: accept("x")}))
@@ -341,9 +340,9 @@ async fn what_a_task_keeps_is_bounded_in_bytes_from_its_call_to_its_result() {
 }
 
 #[tokio::test]
-async fn a_full_store_refuses_new_tasks_and_keeps_those_it_has() {
+async fn a_full_store_refuses_new_tasks_and_keeps_the_others() {
     let store = Memory::with_max_bytes(3 * MIB);
-    let server = with_large_tools(&World::default())
+    let server = builder_with_large_tools(&Probe::default())
         .store(store.clone())
         .tasks(settings())
         .build()
@@ -361,17 +360,17 @@ async fn a_full_store_refuses_new_tasks_and_keeps_those_it_has() {
     assert_eq!(get(&server, &kept).await.result()["status"], "working");
     cancel(&server, &kept).await;
     id_of(&answer(&server, large(2, "keeps", MIB)).await);
-    // A result that does not fit is an error of the task, and not a worker that tries for ever.
+    // A result that does not fit fails the task. Its worker does not retry forever.
     let id = id_of(&answer(&server, large(1, "returns", MIB + MIB / 2)).await);
     assert_eq!(ended(&server, &id).await["status"], "failed");
 }
 
 #[tokio::test]
-async fn a_renewed_lease_does_not_write_the_task_again() {
+async fn renewing_a_lease_does_not_write_the_value() {
     let store = Memory::new();
-    // Long enough that nobody takes the task over on a busy machine.
-    let tasks = Tasks::new().lease(Duration::from_secs(3));
-    let server = with_large_tools(&World::default())
+    // Long enough that the task is not taken over on a busy machine.
+    let tasks = TaskOptions::new().lease(Duration::from_secs(3));
+    let server = builder_with_large_tools(&Probe::default())
         .store(store.clone())
         .tasks(tasks)
         .build()
@@ -386,9 +385,9 @@ async fn a_renewed_lease_does_not_write_the_task_again() {
             assert_eq!(
                 now.value.as_ptr(),
                 first.value.as_ptr(),
-                "and its value was not copied"
+                "without copying the value"
             );
-            // An answer in between must not bring back the end of an older lease.
+            // An update must not restore the expiry of an older lease.
             cancel(&server, &id).await;
             assert_eq!(row().await.due_at, None);
             return;
@@ -399,9 +398,9 @@ async fn a_renewed_lease_does_not_write_the_task_again() {
 }
 
 #[tokio::test]
-async fn a_task_of_another_server_in_the_same_store_is_not_known() {
-    let (world, store) = (World::default(), Memory::new());
-    let server = server(&world, &store);
+async fn a_task_of_another_server_in_the_same_store_is_unknown() {
+    let (probe, store) = (Probe::default(), Memory::new());
+    let server = server(&probe, &store);
     let id = created(&server, "waits").await;
     let other = Server::new("other", "1")
         .store(store.clone())

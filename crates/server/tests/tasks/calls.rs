@@ -1,6 +1,6 @@
-//! One task, from its creation to its end.
+//! One task, from creation to outcome.
 
-use crate::world::*;
+use crate::fixture::*;
 use carryall_proto::MessageStream;
 use carryall_server::{Server, Tool};
 use carryall_testkit::{TestReply, answer, call, call_as, meta_with, next_notification, stream};
@@ -10,8 +10,8 @@ use tokio::time::sleep;
 
 // spec: ext-tasks-01
 #[tokio::test]
-async fn the_extension_is_advertised_by_servers_that_have_tasks() {
-    let (_, _, server) = alone();
+async fn servers_with_tasks_advertise_the_extension() {
+    let (_, _, server) = single_server();
     let capabilities = |answered: TestReply| answered.result()["capabilities"].clone();
     let discovered = capabilities(answer(&server, call("server/discover", json!({}))).await);
     assert_eq!(
@@ -20,19 +20,23 @@ async fn the_extension_is_advertised_by_servers_that_have_tasks() {
     );
     assert!(discovered.get("tasks").is_none());
     let without = Server::new("plain", "1")
-        .tool(Tool::without_arguments("a", async |_| "a"))
+        .tool(Tool::new("a", async || "a"))
         .build()
         .unwrap();
     let discovered = capabilities(answer(&without, call("server/discover", json!({}))).await);
     assert!(discovered.get("extensions").is_none());
-    let unknown = answer(&without, call("tasks/get", with(json!({"taskId": "t"})))).await;
+    let unknown = answer(
+        &without,
+        call("tasks/get", with_meta(json!({"taskId": "t"}))),
+    )
+    .await;
     assert_eq!(unknown.code(), -32601);
 }
 
 // spec: ext-tasks-08, ext-tasks-11, ext-tasks-42, ext-tasks-43
 #[tokio::test]
-async fn a_task_is_there_when_its_creation_is_answered_and_has_the_result_of_the_call() {
-    let (_, _, server) = alone();
+async fn a_task_exists_when_its_creation_is_answered_and_gets_the_result_of_the_call() {
+    let (_, _, server) = single_server();
     let made = answer(&server, tool("always")).await;
     let made = made.result();
     assert_eq!(made["status"], "working");
@@ -53,7 +57,7 @@ async fn a_task_is_there_when_its_creation_is_answered_and_has_the_result_of_the
     assert_eq!(task["result"]["content"][0]["text"], "later");
     assert_eq!(
         task["result"]["resultType"], "complete",
-        "no result but the creation is of type task"
+        "only the creation has the result type task"
     );
     assert_ne!(
         answer(&server, tool("always")).await.result()["taskId"],
@@ -63,8 +67,8 @@ async fn a_task_is_there_when_its_creation_is_answered_and_has_the_result_of_the
 
 // spec: ext-tasks-03, ext-tasks-06, ext-tasks-34, ext-tasks-39, ext-tasks-46, ext-tasks-47
 #[tokio::test]
-async fn a_client_that_takes_no_tasks_gets_none() {
-    let (_, _, server) = alone();
+async fn a_client_that_does_not_accept_tasks_gets_none() {
+    let (_, _, server) = single_server();
     let plainly = |name: &str| call("tools/call", json!({"name": name, "arguments": {}}));
     assert_eq!(answer(&server, plainly("possible")).await.text(), "later");
     assert_eq!(answer(&server, plainly("soon")).await.text(), "in the end");
@@ -75,7 +79,7 @@ async fn a_client_that_takes_no_tasks_gets_none() {
         *required,
         json!({"extensions": {"io.modelcontextprotocol/tasks": {}}})
     );
-    // Who declares the tasks of the revision before does not declare these.
+    // The tasks capability of the previous revision does not count.
     let capabilities =
         json!({"tasks": {"requests": {"tools": {"call": {}}}, "list": {}, "cancel": {}}});
     let before = meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": capabilities}));
@@ -102,22 +106,25 @@ async fn a_client_that_takes_no_tasks_gets_none() {
         -32021
     );
     assert_eq!(
-        answer(&server, call("tasks/list", with(json!({}))))
+        answer(&server, call("tasks/list", with_meta(json!({}))))
             .await
             .code(),
         -32601
     );
     assert_eq!(
-        answer(&server, call("tasks/result", with(json!({"taskId": "t"}))))
-            .await
-            .code(),
+        answer(
+            &server,
+            call("tasks/result", with_meta(json!({"taskId": "t"})))
+        )
+        .await
+        .code(),
         -32601
     );
 }
 
 #[tokio::test]
-async fn what_is_quick_is_no_task_and_what_takes_longer_goes_on_as_one() {
-    let (world, _, server) = alone();
+async fn a_quick_call_is_answered_and_a_slow_one_becomes_a_task() {
+    let (probe, _, server) = single_server();
     assert_eq!(answer(&server, tool("quick")).await.text(), "at once");
     assert_eq!(answer(&server, tool("plain")).await.text(), "at once");
     let id = created(&server, "soon").await;
@@ -126,16 +133,16 @@ async fn what_is_quick_is_no_task_and_what_takes_longer_goes_on_as_one() {
         "in the end"
     );
     assert_eq!(
-        world.seen(),
+        probe.seen(),
         ["begun", "ended"],
-        "nothing was started again"
+        "the handler was not restarted"
     );
 }
 
 // spec: ext-tasks-12
 #[tokio::test]
-async fn rounds_come_first_and_then_the_task() {
-    let (world, _, server) = alone();
+async fn questions_before_the_task_are_asked_in_rounds() {
+    let (probe, _, server) = single_server();
     let asked = answer(&server, tool("demands")).await;
     assert_eq!(asked.result()["resultType"], "input_required");
     assert!(asked.result().get("taskId").is_none());
@@ -144,7 +151,7 @@ async fn rounds_come_first_and_then_the_task() {
         "name": "demands", "arguments": {}, "requestState": asked.result()["requestState"],
         "inputResponses": {&key: accept("Ada")},
     });
-    let made = answer(&server, call("tools/call", with(round))).await;
+    let made = answer(&server, call("tools/call", with_meta(round))).await;
     assert_eq!(made.result()["resultType"], "task");
     assert!(made.result().get("requestState").is_none());
     let id = made.result()["taskId"].as_str().unwrap();
@@ -153,7 +160,7 @@ async fn rounds_come_first_and_then_the_task() {
         "Ada"
     );
     assert_eq!(
-        world.seen(),
+        probe.seen(),
         ["asked", "a task now"],
         "the handler goes on where it was"
     );
@@ -169,8 +176,8 @@ async fn rounds_come_first_and_then_the_task() {
 
 // spec: ext-tasks-09, ext-tasks-41
 #[tokio::test]
-async fn a_failure_is_a_result_and_an_error_is_a_failed_task() {
-    let (_, _, server) = alone();
+async fn a_tool_failure_is_a_result_and_a_protocol_error_fails_the_task() {
+    let (_, _, server) = single_server();
     let failed = ended(&server, &created(&server, "fails").await).await;
     assert_eq!(failed["status"], "completed");
     assert_eq!(failed["result"]["isError"], true);
@@ -183,8 +190,8 @@ async fn a_failure_is_a_result_and_an_error_is_a_failed_task() {
 
 // spec: ext-tasks-10, ext-tasks-17, ext-tasks-24, ext-tasks-26, ext-tasks-27
 #[tokio::test]
-async fn a_task_asks_by_itself_and_each_question_has_a_key_of_its_own() {
-    let (world, _, server) = alone();
+async fn a_task_asks_questions_and_each_has_its_own_key() {
+    let (probe, _, server) = single_server();
     let id = created(&server, "asks").await;
     let task = until(&server, &id, |task| task["status"] == "input_required").await;
     let first = keys(&task);
@@ -228,11 +235,11 @@ async fn a_task_asks_by_itself_and_each_question_has_a_key_of_its_own() {
     let second = keys(&task);
     assert!(
         !second.contains(&first[0]),
-        "the same question is another one the second time"
+        "a repeated question has a new key"
     );
 
-    // One of two: the other one is still asked. The one that was answered is not asked again,
-    // whatever comes for it.
+    // One of two is answered: the other one stays open. Later answers to the first one are
+    // ignored.
     update(
         &server,
         &id,
@@ -254,19 +261,19 @@ async fn a_task_asks_by_itself_and_each_question_has_a_key_of_its_own() {
         ended(&server, &id).await["result"]["content"][0]["text"],
         "ordered a b c"
     );
-    assert_eq!(world.seen(), ["ordered"]);
+    assert_eq!(probe.seen(), ["ordered"]);
     assert!(
         update(&server, &id, json!({&second[0]: accept("b")}))
             .await
             .result()
             .is_object(),
-        "too late is no error"
+        "a late answer is no error"
     );
 }
 
 #[tokio::test]
 async fn a_question_that_the_client_cannot_answer_fails_the_task() {
-    let (_, _, server) = alone();
+    let (_, _, server) = single_server();
     let extensions = json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
     let meta = meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": extensions}));
     let made = answer(
@@ -287,25 +294,25 @@ async fn a_question_that_the_client_cannot_answer_fails_the_task() {
 // spec: ext-tasks-10, ext-tasks-30
 #[tokio::test]
 async fn a_cancelled_task_stays_cancelled_and_its_handler_is_dropped() {
-    let (world, _, server) = alone();
+    let (probe, _, server) = single_server();
     let id = created(&server, "waits").await;
     for _ in 0..2 {
         let acknowledged = cancel(&server, &id).await;
         assert_eq!(
             acknowledged.result()["resultType"],
             "complete",
-            "twice is as good as once"
+            "cancelling is idempotent"
         );
     }
     assert_eq!(get(&server, &id).await.result()["status"], "cancelled");
     for _ in 0..500 {
-        if world.seen().contains(&"dropped".to_owned()) {
+        if probe.seen().contains(&"dropped".to_owned()) {
             break;
         }
         sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(world.seen(), ["begun", "dropped"]);
-    world.go.notify_one();
+    assert_eq!(probe.seen(), ["begun", "dropped"]);
+    probe.go.notify_one();
     sleep(LEASE).await;
     assert_eq!(get(&server, &id).await.result()["status"], "cancelled");
 
@@ -315,14 +322,14 @@ async fn a_cancelled_task_stays_cancelled_and_its_handler_is_dropped() {
     assert_eq!(
         get(&server, &done).await.result()["status"],
         "completed",
-        "what has ended is not cancelled"
+        "a task that has ended is not cancelled"
     );
 }
 
 // spec: ext-tasks-35
 #[tokio::test]
-async fn how_far_it_has_come_is_its_status_message() {
-    let (world, _, server) = alone();
+async fn progress_becomes_the_status_message() {
+    let (probe, _, server) = single_server();
     let asked = meta_with(
         &json!({"progressToken": "p", "io.modelcontextprotocol/clientCapabilities":
         {"extensions": {"io.modelcontextprotocol/tasks": {}}}}),
@@ -341,30 +348,30 @@ async fn how_far_it_has_come_is_its_status_message() {
     );
     let id = made.result()["taskId"].as_str().unwrap();
     until(&server, id, |task| task["statusMessage"] == "1 of 2").await;
-    // The second report came too soon to be written by itself; it goes along with the next renewal.
+    // The second report came too soon to be written by itself; the next renewal writes it.
     let task = until(&server, id, |task| task["statusMessage"] == "nearly there").await;
     assert_eq!(task["status"], "working");
-    world.go.notify_one();
+    probe.go.notify_one();
     ended(&server, id).await;
 }
 
 // spec: ext-tasks-33, ext-tasks-38, ext-tasks-40, ext-tasks-44
 #[tokio::test]
-async fn a_task_belongs_to_whoever_made_it() {
-    let (_, _, server) = alone();
+async fn a_task_belongs_to_its_caller() {
+    let (_, _, server) = single_server();
     let made = answer(
         &server,
         call_as(
             "ada",
             &[],
             "tools/call",
-            with(json!({"name": "waits", "arguments": {}})),
+            with_meta(json!({"name": "waits", "arguments": {}})),
         ),
     )
     .await;
     let id = made.result()["taskId"].as_str().unwrap();
     let theirs = |subject: Option<&str>, method: &str, id: &str| {
-        let params = with(json!({"taskId": id, "inputResponses": {}}));
+        let params = with_meta(json!({"taskId": id, "inputResponses": {}}));
         match subject {
             Some(subject) => call_as(subject, &[], method, params),
             None => call(method, params),
@@ -390,7 +397,7 @@ async fn a_task_belongs_to_whoever_made_it() {
             assert_eq!(
                 message(&stolen),
                 message(&guessed),
-                "a stranger cannot tell that there is such a task"
+                "a stranger cannot learn that the task exists"
             );
         }
     }
@@ -405,7 +412,7 @@ async fn a_task_belongs_to_whoever_made_it() {
             subject,
             &[],
             "subscriptions/listen",
-            with(json!({"notifications": {"taskIds": [id, "guessed"]}})),
+            with_meta(json!({"notifications": {"taskIds": [id, "guessed"]}})),
         )
     };
     let mut hers = stream(&server, listen("ada")).await;
@@ -416,11 +423,11 @@ async fn a_task_belongs_to_whoever_made_it() {
     assert_eq!(
         acknowledged["notifications"]["taskIds"],
         json!([]),
-        "nor by listening"
+        "nor by subscribing"
     );
 }
 
-async fn told(listening: &mut MessageStream) -> Value {
+async fn notified(listening: &mut MessageStream) -> Value {
     let (method, params) = next_notification(listening).await;
     assert_eq!(method, "notifications/tasks");
     params
@@ -428,17 +435,17 @@ async fn told(listening: &mut MessageStream) -> Value {
 
 // spec: ext-tasks-33, ext-tasks-35
 #[tokio::test]
-async fn listeners_are_told_how_a_task_stands_on_whichever_replica_they_listen() {
-    let (world, store, here) = alone();
-    let there = server(&world, &store);
+async fn subscribers_on_any_replica_are_notified_of_a_task() {
+    let (probe, store, here) = single_server();
+    let there = server(&probe, &store);
     let id = created(&here, "asks").await;
     until(&here, &id, |task| task["status"] == "input_required").await;
-    let listen = with(json!({"notifications": {"taskIds": [id]}}));
+    let listen = with_meta(json!({"notifications": {"taskIds": [id]}}));
     let mut listening = stream(&there, call("subscriptions/listen", listen)).await;
     let (method, acknowledged) = next_notification(&mut listening).await;
     assert_eq!(method, "notifications/subscriptions/acknowledged");
     assert_eq!(acknowledged["notifications"], json!({"taskIds": [id]}));
-    let task = told(&mut listening).await;
+    let task = notified(&mut listening).await;
     assert_eq!(
         (task["taskId"].as_str(), task["status"].as_str()),
         (Some(&*id), Some("input_required"))
@@ -447,16 +454,16 @@ async fn listeners_are_told_how_a_task_stands_on_whichever_replica_they_listen()
         task.get("resultType").is_none()
             && task["_meta"]["io.modelcontextprotocol/subscriptionId"] == 1
     );
-    // Renewals are no news.
+    // Renewals are not published.
     sleep(LEASE * 2).await;
     carryall_testkit::assert_idle(&mut listening);
     let one = keys(&task).remove(0);
     update(&there, &id, json!({&one: {"action": "decline"}})).await;
-    let mut task = told(&mut listening).await;
+    let mut task = notified(&mut listening).await;
     while task["status"] != "input_required" {
-        task = told(&mut listening).await;
+        task = notified(&mut listening).await;
     }
     assert!(!keys(&task).contains(&one));
     cancel(&here, &id).await;
-    assert_eq!(told(&mut listening).await["status"], "cancelled");
+    assert_eq!(notified(&mut listening).await["status"], "cancelled");
 }

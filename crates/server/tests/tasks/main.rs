@@ -1,7 +1,7 @@
-//! Tasks: calls whose result comes later, from whichever replica, and once.
+//! Tasks: calls whose result is fetched later, from any replica.
 
+mod at_limit;
 mod bounds;
 mod calls;
-mod no_room;
+mod fixture;
 mod replicas;
-mod world;

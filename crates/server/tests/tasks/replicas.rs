@@ -1,8 +1,8 @@
 //! Replicas that die, and stores that fail.
 
-use crate::world::*;
+use crate::fixture::*;
 use bytes::Bytes;
-use carryall_server::Tasks;
+use carryall_server::TaskOptions;
 use carryall_store::{BoxFuture, Changes, Memory, Row, Store, StoreError, StoreResult};
 use carryall_testkit::{LogCollector, answer, call};
 use serde_json::{Value, json};
@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// A process that ends without a word: its tasks stop, and nothing of it writes any more.
+/// Kills a process: its tasks stop, and nothing of it writes any more.
 fn kill(replica: tokio::runtime::Runtime) {
     replica.shutdown_background();
 }
 
-/// Runs `first` on an executor of its own, and ends that in the middle of what it has begun.
-fn on_a_replica_that_dies<T: Send + 'static>(first: impl Future<Output = T> + Send + 'static) -> T {
+/// Runs `first` on a runtime of its own, and shuts that down with its tasks.
+fn on_dying_replica<T: Send + 'static>(first: impl Future<Output = T> + Send + 'static) -> T {
     let replica = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -31,11 +31,11 @@ fn on_a_replica_that_dies<T: Send + 'static>(first: impl Future<Output = T> + Se
 // spec: statelessness-09
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_replica_resumes_where_the_first_one_died() {
-    let (world, store) = (World::default(), Memory::new());
+    let (probe, store) = (Probe::default(), Memory::new());
     let dying = {
-        let (world, store) = (world.clone(), store.clone());
+        let (probe, store) = (probe.clone(), store.clone());
         async move {
-            let server = server(&world, &store);
+            let server = server(&probe, &store);
             let id = created(&server, "asks").await;
             let task = until(&server, &id, |task| task["status"] == "input_required").await;
             let key = keys(&task).remove(0);
@@ -49,46 +49,42 @@ async fn another_replica_resumes_where_the_first_one_died() {
             (id, server)
         }
     };
-    let (id, dead) = tokio::task::spawn_blocking(|| on_a_replica_that_dies(dying))
+    let (id, dead) = tokio::task::spawn_blocking(|| on_dying_replica(dying))
         .await
         .unwrap();
-    let heir = server(&world, &store);
-    let task = until(&heir, &id, |task| task["status"] == "input_required").await;
+    let survivor = server(&probe, &store);
+    let task = until(&survivor, &id, |task| task["status"] == "input_required").await;
     let asked = keys(&task);
     assert_eq!(asked.len(), 2, "nothing that was answered is asked again");
     update(
-        &heir,
+        &survivor,
         &id,
         json!({&asked[0]: accept("b"), &asked[1]: accept("c")}),
     )
     .await;
     assert_eq!(
-        ended(&heir, &id).await["result"]["content"][0]["text"],
+        ended(&survivor, &id).await["result"]["content"][0]["text"],
         "ordered a b c"
     );
-    assert_eq!(
-        world.seen(),
-        ["ordered"],
-        "what was recorded is not done again"
-    );
+    assert_eq!(probe.seen(), ["ordered"], "a recorded step is not repeated");
     drop(dead);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_resumed_fails_honestly() {
-    let (world, store) = (World::default(), Memory::new());
+async fn an_abandoned_task_that_cannot_be_resumed_fails() {
+    let (probe, store) = (Probe::default(), Memory::new());
     let dying = {
-        let (world, store) = (world.clone(), store.clone());
+        let (probe, store) = (probe.clone(), store.clone());
         async move {
-            let server = server(&world, &store);
+            let server = server(&probe, &store);
             (created(&server, "waits").await, server)
         }
     };
-    let (id, dead) = tokio::task::spawn_blocking(|| on_a_replica_that_dies(dying))
+    let (id, dead) = tokio::task::spawn_blocking(|| on_dying_replica(dying))
         .await
         .unwrap();
-    let heir = server(&world, &store);
-    let task = ended(&heir, &id).await;
+    let survivor = server(&probe, &store);
+    let task = ended(&survivor, &id).await;
     assert_eq!(task["status"], "failed");
     assert!(
         task["error"]["message"]
@@ -100,18 +96,18 @@ async fn what_cannot_be_resumed_fails_honestly() {
     drop(dead);
 }
 
-/// A store that a worker cannot reach for a while, and that loses the answers to its writes.
+/// A store that fails for a while, and that loses the replies to writes.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Unreliable {
+pub(crate) struct UnreliableStore {
     pub(crate) rows: Memory,
-    /// How many writes are yet to be done, and said to have failed.
-    lost_answers: Arc<AtomicUsize>,
-    /// How many operations are yet to fail.
+    /// How many writes succeed and report a failure.
+    lost_replies: Arc<AtomicUsize>,
+    /// How many operations fail.
     pub(crate) failing: Arc<AtomicUsize>,
 }
 
-impl Unreliable {
-    fn takes(counter: &AtomicUsize) -> bool {
+impl UnreliableStore {
+    fn take_one(counter: &AtomicUsize) -> bool {
         counter
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
                 left.checked_sub(1)
@@ -124,12 +120,12 @@ impl Unreliable {
         write: BoxFuture<'a, StoreResult<T>>,
     ) -> BoxFuture<'a, StoreResult<T>> {
         Box::pin(async move {
-            if Self::takes(&self.failing) {
-                return Err(StoreError::new("out of reach"));
+            if Self::take_one(&self.failing) {
+                return Err(StoreError::new("unavailable"));
             }
             let written = write.await;
-            if Self::takes(&self.lost_answers) {
-                Err(StoreError::new("the answer got lost"))
+            if Self::take_one(&self.lost_replies) {
+                Err(StoreError::new("the reply was lost"))
             } else {
                 written
             }
@@ -137,7 +133,7 @@ impl Unreliable {
     }
 }
 
-impl Store for Unreliable {
+impl Store for UnreliableStore {
     fn insert(&self, row: Row, now: u64) -> BoxFuture<'_, StoreResult<bool>> {
         self.write(Box::pin(async move { self.rows.insert(row, now).await }))
     }
@@ -149,8 +145,8 @@ impl Store for Unreliable {
         now: u64,
     ) -> BoxFuture<'a, StoreResult<Option<Row>>> {
         Box::pin(async move {
-            if Self::takes(&self.failing) {
-                return Err(StoreError::new("out of reach"));
+            if Self::take_one(&self.failing) {
+                return Err(StoreError::new("unavailable"));
             }
             self.rows.get(kind, key, now).await
         })
@@ -202,43 +198,44 @@ impl Store for Unreliable {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_for_a_moment_costs_time_and_nothing_else() {
-    let world = World::default();
-    for (lost_answers, failing) in [(1, 0), (2, 0), (0, 1), (0, 2), (1, 1)] {
-        let store = Unreliable::default();
-        let server = builder(&world)
+async fn brief_failures_of_the_store_only_delay_a_task() {
+    let probe = Probe::default();
+    for (lost_replies, failing) in [(1, 0), (2, 0), (0, 1), (0, 2), (1, 1)] {
+        let store = UnreliableStore::default();
+        let server = builder(&probe)
             .store(store.clone())
-            .tasks(Tasks::new().lease(Duration::from_secs(10)))
+            .tasks(TaskOptions::new().lease(Duration::from_secs(10)))
             .build()
+            .map(maintained)
             .unwrap();
-        store.lost_answers.store(lost_answers, Ordering::SeqCst);
+        store.lost_replies.store(lost_replies, Ordering::SeqCst);
         store.failing.store(failing, Ordering::SeqCst);
         let id = created(&server, "waits").await;
-        store.lost_answers.store(lost_answers, Ordering::SeqCst);
+        store.lost_replies.store(lost_replies, Ordering::SeqCst);
         store.failing.store(failing + 1, Ordering::SeqCst);
-        world.go.notify_one();
+        probe.go.notify_one();
         let task = ended(&server, &id).await;
         assert_eq!(
             task["result"]["content"][0]["text"], "done",
-            "{lost_answers} {failing}"
+            "{lost_replies} {failing}"
         );
     }
 }
 
 #[tokio::test]
-async fn a_store_that_keeps_failing_is_an_error_and_no_task() {
-    let world = World::default();
-    let store = Unreliable::default();
-    let server = builder(&world).store(store.clone()).build().unwrap();
+async fn a_store_that_keeps_failing_is_an_error() {
+    let probe = Probe::default();
+    let store = UnreliableStore::default();
+    let server = builder(&probe).store(store.clone()).build().unwrap();
     store.failing.store(usize::MAX, Ordering::SeqCst);
     assert_eq!(answer(&server, tool("always")).await.code(), -32603);
-    assert_eq!(get(&server, "t").await.code(), -32603, "it may be there");
+    assert_eq!(get(&server, "t").await.code(), -32603, "the task may exist");
     store.failing.store(0, Ordering::SeqCst);
     assert_eq!(get(&server, "t").await.code(), -32602);
 }
 
-/// Takes a task away from its worker, as a replica does that has not heard of it for too long.
-async fn take_away(store: &Memory, id: &str) {
+/// Takes a task over from its worker, as a replica does when the lease has expired.
+async fn revoke_lease(store: &Memory, id: &str) {
     for _ in 0..100 {
         let row = store.get("task", id, 0).await.unwrap().unwrap();
         let mut record: Value = serde_json::from_slice(&row.value).unwrap();
@@ -254,61 +251,66 @@ async fn take_away(store: &Memory, id: &str) {
             return;
         }
     }
-    panic!("somebody is always ahead");
+    panic!("every write conflicts");
 }
 
 #[tokio::test]
 async fn a_worker_whose_lease_was_taken_over_writes_nothing_more() {
-    let (world, store, server) = alone();
+    let (probe, store, server) = single_server();
     let id = created(&server, "resumes").await;
-    take_away(&store, &id).await;
-    // Done at the same moment: whoever holds the lease has the say.
-    world.go.notify_one();
+    revoke_lease(&store, &id).await;
+    // The handler ends at the same time: the holder of the lease decides.
+    probe.go.notify_one();
     sleep(LEASE * 2).await;
     assert_eq!(
         get(&server, &id).await.result()["status"],
         "working",
-        "the result is not its to write"
+        "the worker may not write the result"
     );
 }
 
 #[tokio::test]
 async fn a_worker_whose_lease_was_taken_over_stops() {
-    let (world, store, server) = alone();
+    let (probe, store, server) = single_server();
     let id = created(&server, "resumes").await;
-    while world.seen().is_empty() {
+    while probe.seen().is_empty() {
         sleep(Duration::from_millis(5)).await;
     }
-    take_away(&store, &id).await;
+    revoke_lease(&store, &id).await;
     sleep(LEASE).await;
-    assert_eq!(world.seen(), ["begun", "dropped"]);
+    assert_eq!(probe.seen(), ["begun", "dropped"]);
     assert_eq!(get(&server, &id).await.result()["status"], "working");
 }
 
 #[tokio::test]
-async fn two_workers_are_never_at_one_task() {
-    let (world, store, here) = alone();
-    let there = server(&world, &store);
+async fn a_task_has_one_worker_at_a_time() {
+    let (probe, store, here) = single_server();
+    let there = server(&probe, &store);
     let id = created(&here, "resumes").await;
     answer(&there, call("server/discover", json!({}))).await;
     sleep(LEASE * 4).await;
-    assert_eq!(world.seen(), ["begun"], "whoever renews a lease keeps it");
-    world.go.notify_one();
+    assert_eq!(
+        probe.seen(),
+        ["begun"],
+        "a lease that is renewed is not taken over"
+    );
+    probe.go.notify_one();
     assert_eq!(ended(&there, &id).await["status"], "completed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_task_that_workers_die_of_is_given_up() {
-    let (world, store) = (World::default(), Memory::new());
+async fn a_task_that_keeps_killing_its_workers_is_failed() {
+    let (probe, store) = (Probe::default(), Memory::new());
     let mut id = String::new();
     let mut dead = Vec::new();
     for attempt in 0..3 {
-        let (theirs, store, known) = (world.clone(), store.clone(), id.clone());
+        let (theirs, store, known) = (probe.clone(), store.clone(), id.clone());
         let dying = async move {
             let server = builder(&theirs)
                 .store(store.clone())
                 .tasks(settings().max_attempts(3))
                 .build()
+                .map(maintained)
                 .unwrap();
             let id = if attempt == 0 {
                 created(&server, "resumes").await
@@ -327,20 +329,21 @@ async fn a_task_that_workers_die_of_is_given_up() {
                 }
                 sleep(Duration::from_millis(10)).await;
             }
-            panic!("nobody takes it over");
+            panic!("the task is not taken over");
         };
-        let (made, server) = tokio::task::spawn_blocking(|| on_a_replica_that_dies(dying))
+        let (made, server) = tokio::task::spawn_blocking(|| on_dying_replica(dying))
             .await
             .unwrap();
         id = made;
         dead.push(server);
     }
-    let heir = builder(&world)
+    let survivor = builder(&probe)
         .store(store.clone())
         .tasks(settings().max_attempts(3))
         .build()
+        .map(maintained)
         .unwrap();
-    let task = ended(&heir, &id).await;
+    let task = ended(&survivor, &id).await;
     assert_eq!(task["status"], "failed");
     assert!(
         task["error"]["message"]
@@ -351,20 +354,20 @@ async fn a_task_that_workers_die_of_is_given_up() {
     );
 }
 
-/// Whoever has the id of a task can read it, so the id does not stand where operators and their
-/// tools can read it.
+/// Whoever has the id of a task without a principal can read it, so that ids are not logged.
 #[tokio::test]
-async fn no_line_of_the_log_holds_the_id_of_a_task() {
+async fn the_log_does_not_contain_the_id_of_a_task() {
     let (log, _guard) = LogCollector::start();
-    let (world, store) = (World::default(), Unreliable::default());
-    let server = builder(&world)
+    let (probe, store) = (Probe::default(), UnreliableStore::default());
+    let server = builder(&probe)
         .store(store.clone())
         .tasks(settings())
         .build()
+        .map(maintained)
         .unwrap();
     let id = created(&server, "resumes").await;
-    // On a busy machine somebody else may meet the failure, or renew the lease in between: so it is
-    // done until it shows.
+    // On a busy machine another operation may meet the failure, or the lease may be renewed in
+    // between: repeat until it is logged.
     for _ in 0..1_000 {
         if !log.containing("task store unavailable").is_empty() {
             break;
@@ -377,7 +380,7 @@ async fn no_line_of_the_log_holds_the_id_of_a_task() {
         if !log.containing("taking over a task").is_empty() {
             break;
         }
-        abandon(&store.rows, &id).await;
+        expire_lease(&store.rows, &id).await;
         sleep(Duration::from_millis(10)).await;
     }
     for text in ["task store unavailable", "taking over a task"] {
@@ -386,14 +389,14 @@ async fn no_line_of_the_log_holds_the_id_of_a_task() {
     cancel(&server, &id).await;
     assert!(
         log.containing("task-").len() >= 2,
-        "the lines name the task by its digest: {:?}",
+        "the log names the task by its digest: {:?}",
         log.containing("task")
     );
     assert_eq!(log.containing(&id), [""; 0]);
 }
 
-/// Leaves a task as a worker does that has died: its lease has ended.
-async fn abandon(store: &Memory, id: &str) {
+/// Expires the lease of a task, as if its worker had died.
+async fn expire_lease(store: &Memory, id: &str) {
     for _ in 0..100 {
         let row = store.get("task", id, 0).await.unwrap().unwrap();
         if store
@@ -404,5 +407,5 @@ async fn abandon(store: &Memory, id: &str) {
             return;
         }
     }
-    panic!("somebody is always ahead");
+    panic!("every write conflicts");
 }

@@ -5,7 +5,7 @@ use crate::tool::expand;
 use quote::quote;
 
 #[test]
-fn signatures_that_do_not_fit_are_told_why() {
+fn errors_say_which_signatures_are_supported() {
     all_fail(
         expand,
         &[
@@ -21,14 +21,14 @@ fn signatures_that_do_not_fit_are_told_why() {
                 quote!(
                     fn f<T>(a: T) {}
                 ),
-                "concrete types",
+                "does not support generics",
             ),
             (
                 quote!(),
                 quote!(
                     fn f<'a>(ctx: &'a Ctx) {}
                 ),
-                "concrete types",
+                "does not support generics",
             ),
             (
                 quote!(),
@@ -42,7 +42,7 @@ fn signatures_that_do_not_fit_are_told_why() {
                 quote!(
                     fn f(ctx: &mut Ctx) {}
                 ),
-                "arguments are owned",
+                "arguments must be owned",
             ),
             (
                 quote!(),
@@ -77,42 +77,42 @@ fn signatures_that_do_not_fit_are_told_why() {
                 quote!(
                     const fn f() {}
                 ),
-                "plain `fn` or `async fn`",
+                "plain `fn` and `async fn`",
             ),
             (
                 quote!(),
                 quote!(
                     unsafe fn f() {}
                 ),
-                "plain `fn` or `async fn`",
+                "plain `fn` and `async fn`",
             ),
             (
                 quote!(),
                 quote!(
                     extern "C" fn f() {}
                 ),
-                "plain `fn` or `async fn`",
+                "plain `fn` and `async fn`",
             ),
             (
                 quote!(),
                 quote!(
                     struct S;
                 ),
-                "#[tool] goes on a function",
+                "#[tool] applies to functions",
             ),
             (
                 quote!(),
                 quote!(
                     fn f();
                 ),
-                "#[tool] goes on a function with a body",
+                "#[tool] applies to functions with a body",
             ),
         ],
     );
 }
 
 #[test]
-fn attributes_that_do_not_fit_are_told_why() {
+fn errors_say_which_attributes_are_supported() {
     all_fail(
         expand,
         &[
@@ -121,21 +121,21 @@ fn attributes_that_do_not_fit_are_told_why() {
                 quote!(
                     fn f(#[arg] a: u8) {}
                 ),
-                "say what about the argument",
+                "#[arg] needs",
             ),
             (
                 quote!(),
                 quote!(
                     fn f(#[arg(defualt)] a: u8) {}
                 ),
-                "no setting `defualt`; it knows `default`, `rename`, `header`",
+                "unknown argument `defualt` of #[arg]; expected one of `default`, `rename`, `header`",
             ),
             (
                 quote!(),
                 quote!(
                     fn f(#[arg(default = 1, default = 2)] a: u8) {}
                 ),
-                "set twice",
+                "duplicate argument",
             ),
             (
                 quote!(),
@@ -188,7 +188,7 @@ fn attributes_that_do_not_fit_are_told_why() {
             (
                 quote!(nmae = "x"),
                 f.clone(),
-                "#[tool] has no setting `nmae`; it knows `name`",
+                "unknown argument `nmae` of #[tool]; expected one of `name`",
             ),
             (
                 quote!(title),
@@ -198,7 +198,7 @@ fn attributes_that_do_not_fit_are_told_why() {
             (
                 quote!(read_only, read_only = false),
                 f.clone(),
-                "`read_only` is set twice",
+                "duplicate argument `read_only`",
             ),
             (
                 quote!(name = "delete file"),
@@ -206,13 +206,20 @@ fn attributes_that_do_not_fit_are_told_why() {
                 "1 to 128 characters",
             ),
             (quote!(name = ""), f.clone(), "1 to 128 characters"),
-            (quote!("name"), f, "expected a setting"),
+            (quote!("name"), f.clone(), "expected `key`"),
+            (quote!(task), f.clone(), "`task` needs a value"),
+            (
+                quote!(task = "sometimes"),
+                f.clone(),
+                "expected one of \"forbidden\", \"optional\", \"required\", \"on_demand\", or a `TaskSupport`",
+            ),
+            (quote!(resumable = true), f, "`resumable` takes no value"),
         ],
     );
 }
 
 #[test]
-fn all_wrong_parameters_are_told_at_once() {
+fn the_errors_of_all_parameters_are_reported_at_once() {
     assert_eq!(
         errors(expand(
             quote!(),
@@ -223,4 +230,27 @@ fn all_wrong_parameters_are_told_at_once() {
         .len(),
         2
     );
+}
+
+#[test]
+fn more_extractors_than_a_handler_may_take_are_refused() {
+    let errors = errors(expand(
+        quote!(),
+        quote!(
+            fn f(
+                a: State<A>,
+                b: State<B>,
+                c: State<C>,
+                d: State<D>,
+                e: State<E>,
+                f: State<F>,
+                g: State<G>,
+                h: State<H>,
+                ctx: Ctx,
+                argument: u8,
+            ) {
+            }
+        ),
+    ));
+    assert!(errors[0].contains("at most 8 parameters"), "{errors:?}");
 }

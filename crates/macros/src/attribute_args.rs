@@ -1,0 +1,169 @@
+//! The arguments of `#[tool(..)]` and the others: `key` or `key = value`, separated by commas.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream};
+use syn::punctuated::Punctuated;
+use syn::{Error, Expr, ExprLit, Ident, Lit, LitStr, Result, Token};
+
+/// The arguments of one attribute.
+pub(crate) struct AttributeArgs(Vec<AttributeArg>);
+
+/// One argument. Without a value it is a flag that is set.
+pub(crate) struct AttributeArg {
+    pub(crate) key: Ident,
+    value: Option<Expr>,
+}
+
+impl Parse for AttributeArg {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let key = Ident::parse_any(input)
+            .map_err(|error| Error::new(error.span(), "expected `key` or `key = value`"))?;
+        let value = if input.parse::<Option<Token![=]>>()?.is_some() {
+            Some(input.parse()?)
+        } else {
+            None
+        };
+        Ok(Self { key, value })
+    }
+}
+
+impl Parse for AttributeArgs {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        Ok(Self(
+            Punctuated::<AttributeArg, Token![,]>::parse_terminated(input)?
+                .into_iter()
+                .collect(),
+        ))
+    }
+}
+
+impl AttributeArgs {
+    /// Checks that all keys are `known`, and that only those in `repeatable` occur twice.
+    pub(crate) fn check(&self, attribute: &str, known: &[&str], repeatable: &[&str]) -> Result<()> {
+        for (index, arg) in self.0.iter().enumerate() {
+            let key = arg.key.to_string();
+            if !known.contains(&&*key) {
+                let known = known.join("`, `");
+                return Err(Error::new(
+                    arg.key.span(),
+                    format!("unknown argument `{key}` of {attribute}; expected one of `{known}`"),
+                ));
+            }
+            if !repeatable.contains(&&*key)
+                && self.0[..index].iter().any(|earlier| earlier.key == key)
+            {
+                return Err(Error::new(
+                    arg.key.span(),
+                    format!("duplicate argument `{key}`"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<&AttributeArg> {
+        self.0.iter().find(|arg| arg.key == key)
+    }
+
+    /// Returns `.method(value)` for each argument that is in the table of keys and methods.
+    pub(crate) fn setters(&self, methods: &[(&str, &str, ArgValue)]) -> Result<TokenStream> {
+        let mut calls = TokenStream::new();
+        for arg in &self.0 {
+            let Some((_, method, kind)) = methods.iter().find(|(key, ..)| arg.key == key) else {
+                continue;
+            };
+            let method = Ident::new(method, arg.key.span());
+            calls.extend(match kind {
+                ArgValue::Flag => {
+                    let value = arg.flag();
+                    quote!(.#method(#value))
+                }
+                ArgValue::Required => {
+                    let value = arg.required()?;
+                    quote!(.#method(#value))
+                }
+                ArgValue::Absent if arg.value.is_none() => quote!(.#method()),
+                ArgValue::Absent => {
+                    return Err(Error::new_spanned(
+                        &arg.value,
+                        format!("`{}` takes no value", arg.key),
+                    ));
+                }
+            });
+        }
+        Ok(calls)
+    }
+}
+
+/// Whether an argument has a value.
+#[derive(Clone, Copy)]
+pub(crate) enum ArgValue {
+    /// `key`, which means `true`, or `key = bool`.
+    Flag,
+    /// `key = value`.
+    Required,
+    /// `key`.
+    Absent,
+}
+
+impl AttributeArg {
+    /// Returns the value, which must be there.
+    pub(crate) fn required(&self) -> Result<&Expr> {
+        let key = &self.key;
+        self.value
+            .as_ref()
+            .ok_or_else(|| Error::new(key.span(), format!("`{key}` needs a value: `{key} = ..`")))
+    }
+
+    pub(crate) fn value(&self) -> Option<&Expr> {
+        self.value.as_ref()
+    }
+
+    /// Returns the value, if it is a string literal.
+    pub(crate) fn literal(&self) -> Option<&LitStr> {
+        self.value.as_ref().and_then(literal)
+    }
+
+    /// Returns the value, which must be a string literal.
+    pub(crate) fn required_literal(&self) -> Result<&LitStr> {
+        let value = self.required()?;
+        literal(value).ok_or_else(|| {
+            Error::new_spanned(value, format!("`{}` must be a string literal", self.key))
+        })
+    }
+
+    fn flag(&self) -> TokenStream {
+        match &self.value {
+            Some(value) => quote!(#value),
+            None => quote_spanned!(self.key.span()=> true),
+        }
+    }
+}
+
+/// Returns the name that clients see: the argument `name`, or the function's.
+pub(crate) fn public_name(args: &AttributeArgs, function: &Ident) -> Result<TokenStream> {
+    match args.get("name") {
+        Some(arg) => arg.required().map(|name| quote!(#name)),
+        None => {
+            let name = LitStr::new(&function.unraw().to_string(), function.span());
+            Ok(quote!(#name))
+        }
+    }
+}
+
+pub(crate) fn literal(value: &Expr) -> Option<&LitStr> {
+    match value {
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(literal),
+            ..
+        }) => Some(literal),
+        _ => None,
+    }
+}
+
+/// An error about the attribute as a whole.
+pub(crate) fn call_site(message: &str) -> Error {
+    Error::new(Span::call_site(), message)
+}

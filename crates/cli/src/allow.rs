@@ -17,8 +17,8 @@ pub(crate) struct AllowOptions {
 }
 
 impl AllowOptions {
-    /// Applies the options. By default an endpoint on a loopback address accepts only loopback names,
-    /// and one on any other address every name.
+    /// Applies the options. By default an endpoint on a loopback address accepts only loopback
+    /// names, and one on any other address every name.
     pub(crate) fn apply(&self, endpoint: Endpoint, loopback: bool) -> Endpoint {
         let default = if loopback || !self.hosts.is_empty() {
             HostPolicy::loopback()

@@ -36,8 +36,8 @@ Exit codes:
 
 /// Stateless MCP: talk to servers, and run a gateway in front of them.
 ///
-/// Results go to standard output, everything else to standard error. On a terminal, results are text
-/// for people; elsewhere, and with --format json, they are JSON.
+/// Results go to standard output, everything else to standard error. On a terminal, results are
+/// text for people; elsewhere, and with --format json, they are JSON.
 #[derive(Debug, Parser)]
 #[command(name = "carryall", version, arg_required_else_help = true, after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 #[command(

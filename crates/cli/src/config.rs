@@ -1,8 +1,8 @@
 //! Servers by name, from the configuration files that MCP hosts keep.
 //!
 //! Files of the user win over those of the working directory, which may come with a cloned
-//! repository. Such a project file is used only once it is approved: until then none of its programs
-//! is started, none of its URLs called, and no variable expanded for it.
+//! repository. Such a project file is used only once it is approved: until then none of its
+//! programs is started, none of its URLs called, and no variable expanded for it.
 
 mod approvals;
 mod approve;

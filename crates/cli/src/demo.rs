@@ -26,7 +26,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Cache lifetime of lists, which are the same for all callers. Subscribers are notified of changes.
+/// Cache lifetime of lists, which are the same for all callers. Subscribers are notified of
+/// changes.
 const LIST_TTL: Duration = Duration::from_secs(5);
 
 const INSTRUCTIONS: &str = "This server shows what an MCP server can do. Begin with `whoami` (which replica answers), \
@@ -211,8 +212,8 @@ fn build(
     #[allow(deprecated)]
     let builder = builder.with_logging();
     let builder = tools::add(builder);
-    // Tasks are kept in memory, which replicas do not share. With replicas, calls are answered when they
-    // are done.
+    // Tasks are kept in memory, which replicas do not share. With replicas, calls are answered when
+    // they are done.
     let tasks = if keyring.is_some() {
         TaskSupport::Never
     } else {

@@ -29,8 +29,8 @@ trait PromptUi {
     fn confirm(&mut self, prompt: &str, default: Option<bool>) -> io::Result<bool>;
     /// Returns the index of the selected item; `initial` is selected at first.
     fn select(&mut self, prompt: &str, items: &[&str], initial: usize) -> io::Result<usize>;
-    /// Returns the indices of the selected items. Each item has a flag for whether it is selected at
-    /// first.
+    /// Returns the indices of the selected items. Each item has a flag for whether it is selected
+    /// at first.
     fn multi_select(&mut self, prompt: &str, items: &[(&str, bool)]) -> io::Result<Vec<usize>>;
     /// Opens a page in the browser of this machine.
     fn open(&mut self, url: &str) -> io::Result<()>;

@@ -25,10 +25,11 @@ impl From<EraOption> for Era {
     }
 }
 
-/// Returns the cache of eras that earlier runs detected; in memory if the user has no cache directory.
+/// Returns the cache of eras that earlier runs detected; in memory if the user has no cache
+/// directory.
 ///
-/// It saves a probe, which some legacy servers handle badly. An entry is dropped when it proves wrong,
-/// and after a week.
+/// It saves a probe, which some legacy servers handle badly. An entry is dropped when it proves
+/// wrong, and after a week.
 pub(crate) fn cache() -> EraCache {
     cache_file().map_or_else(EraCache::new, EraCache::file)
 }

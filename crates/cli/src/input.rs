@@ -120,7 +120,8 @@ impl PendingInput<'_> {
         })
     }
 
-    /// Reports what the server asks for: as JSON on standard output, and as an error with the fields.
+    /// Reports what the server asks for: as JSON on standard output, and as an error with the
+    /// fields.
     fn error(
         &self,
         server: &ConnectedServer,

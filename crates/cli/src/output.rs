@@ -197,7 +197,8 @@ impl Output {
     }
 }
 
-/// The progress bar that is drawn on standard error. It has to be suspended while a line is written.
+/// The progress bar that is drawn on standard error. It has to be suspended while a line is
+/// written.
 static PROGRESS_BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 /// Registers the progress bar that is drawn on standard error, or removes it.

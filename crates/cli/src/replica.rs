@@ -12,13 +12,13 @@ use std::sync::Arc;
 /// The environment variable with the keys themselves.
 pub(crate) const KEYRING: &str = "CARRYALL_KEYRING";
 
-/// Options of a process that is one of several replicas behind a load balancer. The keys seal what passes
-/// through clients: the state of a call between rounds, and sessions of earlier revisions.
+/// Options of a process that is one of several replicas behind a load balancer. The keys seal what
+/// passes through clients: the state of a call between rounds, and sessions of earlier revisions.
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Replicas")]
 pub(crate) struct ReplicaOptions {
-    /// File with the keys that all replicas share: one line `NUMBER HEX` per key, of which the first
-    /// seals [default: the lines in the environment variable CARRYALL_KEYRING]
+    /// File with the keys that all replicas share: one line `NUMBER HEX` per key, of which the
+    /// first seals [default: the lines in the environment variable CARRYALL_KEYRING]
     #[arg(long, value_name = "FILE")]
     keyring: Option<PathBuf>,
     /// Endpoint of another replica, to which answers of legacy clients are forwarded (repeatable)

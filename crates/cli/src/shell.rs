@@ -1,7 +1,7 @@
 //! Command lines in one string, as in `stdio:'npx server --flag'`.
 
-/// Splits a command line into words as a shell does: quotes and backslashes hold words together, and
-/// nothing is expanded.
+/// Splits a command line into words as a shell does: quotes and backslashes hold words together,
+/// and nothing is expanded.
 ///
 /// # Errors
 /// An unclosed quote, or a backslash at the end.

@@ -68,7 +68,8 @@ impl Signals {
 ///
 /// Commands run on one thread, which may be laying out text, reading standard input or blocked on a
 /// full pipe, and cannot handle a signal then. The process ends with exit code 130 half a second
-/// after a signal that was not handled, 10 s after one that was, and immediately after a second one.
+/// after a signal that was not handled, 10 s after one that was, and immediately after a second
+/// one.
 pub(crate) fn watch() -> Signals {
     let signals = Signals::new();
     let terminal = TerminalModes::now();

@@ -136,8 +136,8 @@ impl UpstreamArgs {
     }
 }
 
-/// Returns the server name that session ids are bound to. Replicas of this endpoint are those with the
-/// same upstreams.
+/// Returns the server name that session ids are bound to. Replicas of this endpoint are those with
+/// the same upstreams.
 fn server_name(started: &StartedUpstreams) -> String {
     let mut names: Vec<_> = started
         .upstreams

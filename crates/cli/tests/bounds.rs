@@ -94,8 +94,8 @@ fn an_interrupt_ends_a_command_that_is_blocked() {
         )
     });
     let mut call = carryall(&["call", &server.url, "t", "-"]).start();
-    // More than the buffer of a pipe: once it is written, the command is reading its standard input,
-    // which does not end.
+    // More than the buffer of a pipe: once it is written, the command is reading its standard
+    // input, which does not end.
     let mut stdin = call.child.stdin.take().unwrap();
     stdin.write_all(&vec![b' '; 512 * 1024]).unwrap();
     call.signal("INT");

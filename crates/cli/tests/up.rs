@@ -84,7 +84,8 @@ fn the_printed_command_works_and_replicas_take_turns() {
     );
 }
 
-/// Kills a replica and makes one call. Only this call may fail, if it has reached the replica before.
+/// Kills a replica and makes one call. Only this call may fail, if it has reached the replica
+/// before.
 fn kill(replica: u32, url: &str) {
     send_signal(replica, "KILL");
     let answer = ask(url, "tools/call", json!({"name": "whoami"}));

@@ -246,8 +246,8 @@ fn a_tool_that_mirrors_arguments_works_for_legacy_clients() {
         vec![format!("a={}", demo.url()), format!("b={}", demo.url())],
     ] {
         let prefix = if servers.len() > 1 { "b__" } else { "" };
-        // With a detected era, calls of a legacy client would use the legacy side of the demo, which has no
-        // mirrored headers.
+        // With a detected era, calls of a legacy client would use the legacy side of the demo,
+        // which has no mirrored headers.
         let servers = servers.iter().flat_map(|server| ["--http", server]);
         let carryall = up(&["--era", "modern"]
             .into_iter()

@@ -89,7 +89,8 @@ pub(super) fn types_of(schema: &JsonObject, key: &str) -> BTreeSet<JsonType> {
     types
 }
 
-/// Calls `visitor` with a schema, its branches, and the schemas that they refer to, within the bounds.
+/// Calls `visitor` with a schema, its branches, and the schemas that they refer to, within the
+/// bounds.
 fn visit<'a>(
     schema: &'a JsonValue,
     root: &'a JsonObject,

@@ -1,5 +1,5 @@
-//! The syntax of the MCP Inspector: `TARGET --method tools/call --tool-name x --tool-arg k=v`. It is
-//! translated to one of our own commands.
+//! The syntax of the MCP Inspector: `TARGET --method tools/call --tool-name x --tool-arg k=v`. It
+//! is translated to one of our own commands.
 
 use super::Command;
 use crate::commands::{call, discover, prompt, prompts, read, resources, templates, tools};

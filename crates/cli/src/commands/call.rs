@@ -90,8 +90,8 @@ impl CallCommand {
         self.answers.connect(target, &self.options, work).await
     }
 
-    /// Calls the tool without fetching its definition first: there are no arguments to convert or to
-    /// mirror into headers. If the call fails, the definition may tell why.
+    /// Calls the tool without fetching its definition first: there are no arguments to convert or
+    /// to mirror into headers. If the call fails, the definition may tell why.
     async fn call_without_arguments(
         &self,
         server: &ConnectedServer,

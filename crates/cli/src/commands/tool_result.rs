@@ -65,8 +65,8 @@ fn only_result(structured: &JsonValue) -> Option<&JsonValue> {
         .get("result")
 }
 
-/// Whether the content is the text of this value and nothing else: in one block, or in one block for
-/// each item of a list.
+/// Whether the content is the text of this value and nothing else: in one block, or in one block
+/// for each item of a list.
 fn repeats(content: &[ContentBlock], value: &JsonValue) -> bool {
     match (content, value) {
         ([block], value) if is_text_of(block, value) => true,

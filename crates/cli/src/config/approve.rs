@@ -22,8 +22,8 @@ pub(crate) fn summary(file: &ConfigFile, first: Option<&str>) -> Vec<String> {
     servers.into_iter().map(line).collect()
 }
 
-/// Requires that a project file is approved before its server `name` is used. Asks, if the user is at
-/// the terminal.
+/// Requires that a project file is approved before its server `name` is used. Asks, if the user is
+/// at the terminal.
 ///
 /// # Errors
 /// A file that is not approved, with what it would run and how to approve it.

@@ -22,8 +22,8 @@ impl ConfigFile {
     /// Reads and parses a file.
     ///
     /// # Errors
-    /// A file that cannot be read; with [`io::ErrorKind::InvalidData`] one that is larger than 4 MiB or
-    /// has none of the known formats.
+    /// A file that cannot be read; with [`io::ErrorKind::InvalidData`] one that is larger than 4
+    /// MiB or has none of the known formats.
     pub(crate) fn read(path: &Path) -> io::Result<Self> {
         let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
         let mut text = String::new();

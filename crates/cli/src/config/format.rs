@@ -14,7 +14,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The servers of one configuration file, by name. An invalid entry is an error of that entry alone.
+/// The servers of one configuration file, by name. An invalid entry is an error of that entry
+/// alone.
 pub(crate) type ServerConfigs = BTreeMap<String, Result<ServerConfig, String>>;
 
 #[derive(Deserialize)]

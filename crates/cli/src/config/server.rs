@@ -78,9 +78,9 @@ impl ServerConfig {
         }
     }
 
-    /// Describes on one line what would be run or called, with variables as they are written. Values
-    /// of `env` and `headers` are left out, since they often are secrets; the names of the variables
-    /// that they expand are not.
+    /// Describes on one line what would be run or called, with variables as they are written.
+    /// Values of `env` and `headers` are left out, since they often are secrets; the names of the
+    /// variables that they expand are not.
     pub(crate) fn summary(&self) -> String {
         let (action, pairs, title) = match &self.endpoint {
             ConfiguredEndpoint::Command {

@@ -6,8 +6,8 @@ use crate::output::text;
 use crate::shell;
 use crate::target::{ResolvedTarget, ServerTarget};
 
-/// Builds `carryall tasks` commands that reach the same server in the same way. Possible secrets (the
-/// values of headers and variables, the arguments of a command) are replaced by `...`.
+/// Builds `carryall tasks` commands that reach the same server in the same way. Possible secrets
+/// (the values of headers and variables, the arguments of a command) are replaced by `...`.
 #[derive(Clone, Debug)]
 pub(crate) struct FollowUpCommand {
     /// TARGET as it was typed; `None` if there is a command instead.

@@ -97,8 +97,8 @@ impl Board {
         Ok(())
     }
 
-    /// Removes the directory at shutdown. The supervisor stops all replicas together, so no other needs
-    /// it.
+    /// Removes the directory at shutdown. The supervisor stops all replicas together, so no other
+    /// needs it.
     pub(super) fn remove(&self) {
         if let (BoardStorage::Directory(directory), Some(file)) = (&self.storage, self.file()) {
             let _ = fs::remove_file(file);
@@ -132,8 +132,8 @@ fn supervisor_directory() -> Option<PathBuf> {
     )))
 }
 
-/// Whether the directory exists and belongs to this user alone: in a shared temporary directory, another
-/// user could have created it.
+/// Whether the directory exists and belongs to this user alone: in a shared temporary directory,
+/// another user could have created it.
 #[cfg(unix)]
 fn is_private(directory: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;

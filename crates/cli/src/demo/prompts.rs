@@ -55,7 +55,8 @@ fn greet(arguments: &PromptArguments) -> Result<PromptMessage, Failure> {
     )))
 }
 
-/// Completes the tone. The language, if it is known, narrows the suggestions: there is no terse Italian.
+/// Completes the tone. The language, if it is known, narrows the suggestions: there is no terse
+/// Italian.
 fn tones(typed: &CompletionQuery) -> carryall::server::Suggestions {
     let italian = typed
         .settled

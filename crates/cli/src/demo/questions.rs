@@ -1,8 +1,8 @@
 //! Tools that need input of the user, the model or the client before they can finish
 //! (`basic/patterns/mrtr`).
 //!
-//! The first round asks. The second one has the same arguments and the answer. The server keeps nothing
-//! in between, so it may go to any replica.
+//! The first round asks. The second one has the same arguments and the answer. The server keeps
+//! nothing in between, so it may go to any replica.
 
 // Sampling and roots are deprecated, and part of the protocol.
 #![allow(deprecated)]

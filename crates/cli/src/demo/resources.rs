@@ -1,4 +1,5 @@
-//! Resources: text, bytes, a template with completion, one that changes, and the files in a directory.
+//! Resources: text, bytes, a template with completion, one that changes, and the files in a
+//! directory.
 
 use super::{media, state};
 use carryall::Ctx;

@@ -9,8 +9,8 @@ use std::time::Duration;
 /// Interval at which the board is read.
 const POLL_INTERVAL: Duration = Duration::from_millis(150);
 
-/// Polls the board, applies what has changed, and notifies the subscribers of this replica. `applied` is
-/// the state that the server was built with.
+/// Polls the board, applies what has changed, and notifies the subscribers of this replica.
+/// `applied` is the state that the server was built with.
 pub(super) async fn follow(demo: Arc<DemoState>, server: Server, mut applied: BoardState) {
     loop {
         tokio::time::sleep(POLL_INTERVAL).await;

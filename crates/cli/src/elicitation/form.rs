@@ -11,8 +11,8 @@ use std::io;
 /// The item that leaves an optional field out.
 const NONE: &str = "(none)";
 
-/// Prompts for all fields and shows them before they are sent. The user can decline or cancel before
-/// and after.
+/// Prompts for all fields and shows them before they are sent. The user can decline or cancel
+/// before and after.
 pub(super) fn ask(
     ui: &mut dyn PromptUi,
     form: &RequestedSchema,

@@ -2,8 +2,8 @@
 //!
 //! Such text is untrusted: escape sequences could recolour, overwrite or forge what is on the
 //! screen, bidirectional controls could change how text reads, and invisible characters could hide
-//! instructions for a model from the user. All of them are written as escapes, which shows that they
-//! are there.
+//! instructions for a model from the user. All of them are written as escapes, which shows that
+//! they are there.
 
 use carryall::proto::is_printable;
 use std::borrow::Cow;
@@ -42,8 +42,8 @@ pub(crate) fn one_line(text: &str) -> String {
     out
 }
 
-/// Like [`one_line`], clipped to `chars` characters and `…`. Takes time independent of the length of
-/// the text, so it is safe for text that is laid out or drawn repeatedly.
+/// Like [`one_line`], clipped to `chars` characters and `…`. Takes time independent of the length
+/// of the text, so it is safe for text that is laid out or drawn repeatedly.
 pub(crate) fn clipped_line(text: &str, chars: usize) -> String {
     // White space between words does not count towards the limit.
     let mut words = text.split_whitespace();

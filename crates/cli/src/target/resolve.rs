@@ -14,8 +14,8 @@ const FORMS: &str =
 
 /// Separates TARGET from the words after it.
 ///
-/// With a command after `--` there is no TARGET, and the word in its place is the first of the others;
-/// a bare `stdio:` is allowed there as well.
+/// With a command after `--` there is no TARGET, and the word in its place is the first of the
+/// others; a bare `stdio:` is allowed there as well.
 ///
 /// # Errors
 /// A TARGET that is missing, invalid, or a name that no configuration file has.
@@ -91,8 +91,8 @@ fn url(text: &str, scheme: &str) -> Result<ServerTarget, CliError> {
     })
 }
 
-/// Completes `localhost:8080`, `127.0.0.1:8080/mcp`, `[::1]:8080` or `example.com:8080` to a URL: HTTP
-/// on loopback, HTTPS elsewhere, and `/mcp` unless there is a path.
+/// Completes `localhost:8080`, `127.0.0.1:8080/mcp`, `[::1]:8080` or `example.com:8080` to a URL:
+/// HTTP on loopback, HTTPS elsewhere, and `/mcp` unless there is a path.
 fn address_to_url(text: &str) -> Option<String> {
     let (authority, path) = match text.find('/') {
         Some(at) => text.split_at(at),

@@ -1,7 +1,7 @@
 //! Replicas of the demo server as child processes of this one.
 //!
-//! The standard input of a child is a pipe from this process, and the child exits when it is closed.
-//! So it also exits when this process is killed.
+//! The standard input of a child is a pipe from this process, and the child exits when it is
+//! closed. So it also exits when this process is killed.
 
 use crate::error::CliError;
 use crate::replica::KEYRING;
@@ -45,7 +45,8 @@ impl DemoReplicas {
         self.supervisors.len()
     }
 
-    /// Starts replicas and waits until each of them listens. Replicas that exit later are restarted.
+    /// Starts replicas and waits until each of them listens. Replicas that exit later are
+    /// restarted.
     ///
     /// # Errors
     /// A replica that does not start. The others have to be stopped.
@@ -177,8 +178,8 @@ impl ReplicaSupervisor {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true);
-        // A process group of its own, so that Ctrl-C at the terminal reaches only this process, which
-        // stops the children once they are idle.
+        // A process group of its own, so that Ctrl-C at the terminal reaches only this process,
+        // which stops the children once they are idle.
         #[cfg(unix)]
         command.process_group(0);
         let mut child = command.spawn()?;

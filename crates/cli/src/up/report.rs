@@ -94,8 +94,8 @@ pub(super) fn log_revision(name: &str, decision: Option<EraDecision>, scope: Ses
     }
 }
 
-/// Describes which callers share a session. Nothing authenticates the callers of `carryall up`, so there
-/// are no principals.
+/// Describes which callers share a session. Nothing authenticates the callers of `carryall up`, so
+/// there are no principals.
 fn describe_sharing(name: &str, scope: SessionScope) -> String {
     match scope {
         SessionScope::Principal => {

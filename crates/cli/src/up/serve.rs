@@ -8,8 +8,8 @@ use carryall::gateway::Gateway;
 use carryall::transport::http::HttpServer;
 use carryall::{LegacyOptions, service_endpoint};
 
-/// Serves until shutdown is requested. Then subscriptions are closed, no connections are accepted, and
-/// requests in flight get the drain time of the server.
+/// Serves until shutdown is requested. Then subscriptions are closed, no connections are accepted,
+/// and requests in flight get the drain time of the server.
 pub(super) async fn serve(
     listener: HttpServer,
     gateway: Gateway,

@@ -17,8 +17,8 @@ use tower_service::Service;
 pub(super) const ENDPOINT_PATH: &str = "/mcp";
 
 /// The endpoint and its probes. Probes are plain GET requests that are answered whatever `Host` and
-/// `Origin` are, since orchestrators use the address. They only reveal whether to send requests here.
-/// `/mcp/` is the same as `/mcp`.
+/// `Origin` are, since orchestrators use the address. They only reveal whether to send requests
+/// here. `/mcp/` is the same as `/mcp`.
 #[derive(Clone)]
 pub(super) struct EdgeService {
     pub(super) endpoint: Endpoint,

@@ -136,8 +136,8 @@ pub(super) fn sharing(text: &str) -> Result<Scoped<SessionScope>, String> {
     })
 }
 
-/// Parses `[NAME=]HEADER: VALUE`. Header names cannot contain `=`, so the part before one is NAME. Errors
-/// do not repeat the value.
+/// Parses `[NAME=]HEADER: VALUE`. Header names cannot contain `=`, so the part before one is NAME.
+/// Errors do not repeat the value.
 pub(super) fn header(text: &str) -> Result<Scoped<HeaderOption>, String> {
     let (head, value) = text
         .split_once(':')

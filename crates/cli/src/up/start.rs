@@ -1,7 +1,7 @@
 //! Starts the upstreams: HTTP clients for URLs, child processes for commands.
 //!
-//! The endpoint waits for none of them. Processes are started concurrently. One that does not start is
-//! treated like a URL that does not answer: it is left out, retried, and logged.
+//! The endpoint waits for none of them. Processes are started concurrently. One that does not start
+//! is treated like a URL that does not answer: it is left out, retried, and logged.
 
 use super::report::{self, ProbedServer};
 use super::spec::{ResolvedUpstream, UpstreamReplicas};
@@ -87,8 +87,8 @@ pub(super) fn start(all: Vec<ResolvedUpstream>) -> Result<StartedUpstreams, CliE
         let invalid =
             |error: &dyn std::fmt::Display| CliError::usage(format!("server {name:?}: {error}"));
         let upstream = Upstream::new(&name).map_err(|error| invalid(&error))?;
-        // A legacy session belongs to one replica, as do answers within a call, so the clients' era can
-        // only be matched without replicas.
+        // A legacy session belongs to one replica, as do answers within a call, so the clients' era
+        // can only be matched without replicas.
         let single = !matches!(&replicas, UpstreamReplicas::Urls(urls) if urls.len() > 1);
         let options = DualEraOptions::default()
             .memory(era::cache())

@@ -201,8 +201,8 @@ pub(crate) fn try_send(url: &str, headers: &[(String, String)], body: &str) -> O
     .flatten()
 }
 
-/// Starts a server that answers every request with the same result. Returns its URL and the heads of all
-/// requests.
+/// Starts a server that answers every request with the same result. Returns its URL and the heads
+/// of all requests.
 pub(crate) fn recording_server() -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());

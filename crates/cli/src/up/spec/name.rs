@@ -1,7 +1,7 @@
 //! Derives names for servers that were not given one.
 
-/// Derives a name from a URL: the first significant part of the host name, or the port if the host has no
-/// name.
+/// Derives a name from a URL: the first significant part of the host name, or the port if the host
+/// has no name.
 pub(super) fn from_url(url: &str) -> String {
     let parsed = url::Url::parse(url).ok();
     let host = parsed.as_ref().and_then(url::Url::host);
@@ -23,8 +23,8 @@ pub(super) fn from_url(url: &str) -> String {
     from_text(&name)
 }
 
-/// Derives a name from a command: its first significant word, which is neither a generic runner nor a
-/// flag.
+/// Derives a name from a command: its first significant word, which is neither a generic runner nor
+/// a flag.
 pub(super) fn from_command(words: &[String]) -> String {
     const RUNNERS: [&str; 14] = [
         "npx", "uvx", "node", "python", "python3", "uv", "run", "deno", "bun", "bunx", "npm",

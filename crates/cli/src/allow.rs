@@ -1,25 +1,26 @@
-//! Under which names a server of this program is called, and which web pages may call it.
+//! `--allow-host` and `--allow-origin`.
 
 use carryall::transport::http::{Endpoint, HostPolicy};
 
-/// Options of `up` and `demo` that say whom the endpoint answers.
+/// The `Host` and `Origin` values that the endpoint accepts.
 #[derive(clap::Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Names and web pages")]
+#[command(next_help_heading = "Allowed hosts and origins")]
 pub(crate) struct AllowOptions {
-    /// Answer to this name in Host as well, as a proxy may send it (repeatable); on any port unless
-    /// it names one
+    /// Also accept this name in Host, for example that of a proxy, on any port unless one is given
+    /// (repeatable)
     #[arg(long = "allow-host", value_name = "NAME[:PORT]", value_parser = host)]
     hosts: Vec<String>,
-    /// Let web pages of this origin call, for example https://app.example.com (repeatable)
+    /// Accept requests of web pages with this origin, for example https://app.example.com
+    /// (repeatable)
     #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = origin)]
     origins: Vec<String>,
 }
 
 impl AllowOptions {
-    /// Sets the names of the endpoint. Unless any is given, a server on loopback (`local`) answers
-    /// to loopback names alone, and one on any other address to every name.
-    pub(crate) fn apply(&self, endpoint: Endpoint, local: bool) -> Endpoint {
-        let known = if local || !self.hosts.is_empty() {
+    /// Applies the options. By default an endpoint on a loopback address accepts only loopback
+    /// names, and one on any other address every name.
+    pub(crate) fn apply(&self, endpoint: Endpoint, loopback: bool) -> Endpoint {
+        let default = if loopback || !self.hosts.is_empty() {
             HostPolicy::loopback()
         } else {
             HostPolicy::any()
@@ -27,7 +28,7 @@ impl AllowOptions {
         let endpoint = endpoint.hosts(
             self.hosts
                 .iter()
-                .fold(known, |policy, host| policy.allow(host)),
+                .fold(default, |policy, host| policy.allow(host)),
         );
         self.origins
             .iter()
@@ -37,11 +38,11 @@ impl AllowOptions {
 
 fn host(text: &str) -> Result<String, String> {
     let authority: http::uri::Authority = text.parse().map_err(|_| {
-        "write the name alone, as it stands in a URL between // and the path".to_owned()
+        "write only the name, as it stands in a URL between // and the path".to_owned()
     })?;
     if text.contains('@') || authority.host().is_empty() || authority.host() == "*" {
         return Err(
-            "write the name alone, for example mcp.example.com; there is no wildcard".into(),
+            "write only the name, for example mcp.example.com; wildcards are not supported".into(),
         );
     }
     Ok(text.to_owned())
@@ -49,8 +50,7 @@ fn host(text: &str) -> Result<String, String> {
 
 fn origin(text: &str) -> Result<String, String> {
     let hint = || {
-        "an origin has a scheme and a name and no path, for example https://app.example.com"
-            .to_owned()
+        "an origin has a scheme, a name and no path, for example https://app.example.com".to_owned()
     };
     let (scheme, authority) = text
         .trim_end_matches('/')
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_origins_are_told_from_what_is_neither() {
+    fn hosts_and_origins_are_validated() {
         for good in [
             "mcp.example.com",
             "mcp.example.com:8443",

@@ -1,4 +1,4 @@
-//! The commands that talk to a server, one file each.
+//! The commands, one file each.
 
 pub(crate) mod cache;
 pub(crate) mod call;
@@ -15,24 +15,25 @@ pub(crate) mod templates;
 pub(crate) mod tools;
 pub(crate) mod trust;
 
-mod nothing;
+mod empty;
+mod tool_result;
 
-use crate::fail::Fail;
+use crate::error::CliError;
 
-/// Refuses words that a command has no use for.
-fn no_more(words: &[String]) -> Result<(), Fail> {
+/// Rejects further positional arguments.
+fn no_more(words: &[String]) -> Result<(), CliError> {
     match words.first() {
         None => Ok(()),
-        Some(word) => Err(Fail::usage(format!("{word:?} is one word too many"))
-            .hint("with a command after `--` there is no TARGET in front of it")),
+        Some(word) => Err(CliError::usage(format!("unexpected argument {word:?}"))
+            .hint("a command after `--` takes the place of TARGET")),
     }
 }
 
-/// The first word, which the command cannot do without.
-fn first(words: &mut Vec<String>, what: &str, example: &str) -> Result<String, Fail> {
+/// Removes and returns the first positional argument, which is required.
+fn first(words: &mut Vec<String>, what: &str, example: &str) -> Result<String, CliError> {
     if words.is_empty() {
         return Err(
-            Fail::usage(format!("no {what} was given")).hint(format!("for example: {example}"))
+            CliError::usage(format!("no {what} was given")).hint(format!("for example: {example}"))
         );
     }
     Ok(words.remove(0))

@@ -1,32 +1,37 @@
-//! Durations on the command line.
+//! Durations on the command line: humantime's format, and plain seconds.
 
 use std::time::Duration;
 
-/// `30`, `1.5`, `250ms`, `30s`, `5m`, `1h`: seconds unless a unit says otherwise.
+/// A typo such as `3000h` is more likely than a command that runs for longer.
+const MAX_DURATION: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Parses `30`, `1.5` (seconds), `250ms`, `30s`, `5m`, `1h 30m`.
+///
+/// # Errors
+/// Text that is no duration, zero, and more than seven days.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-    let invalid = || format!("{text:?} is not a duration; write 30, 250ms, 5m or 1h");
-    let unit_at = text
-        .find(|c: char| c.is_ascii_alphabetic())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit_at);
-    let number: f64 = number.trim().parse().map_err(|_| invalid())?;
-    let seconds = match unit {
-        "ms" => number / 1000.0,
-        "" | "s" => number,
-        "m" | "min" => number * 60.0,
-        "h" => number * 3600.0,
-        _ => return Err(invalid()),
+    let plain_seconds = text.ends_with(|c: char| c.is_ascii_digit());
+    let parsed = if plain_seconds {
+        humantime::parse_duration(&format!("{text}s"))
+    } else {
+        humantime::parse_duration(text)
     };
-    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| invalid())?;
-    if duration.is_zero() || duration > Duration::from_secs(7 * 24 * 3600) {
-        return Err("a duration is more than nothing and at most a week".into());
+    let duration =
+        parsed.map_err(|_| format!("{text:?} is not a duration; write 30, 250ms, 5m or 1h"))?;
+    if duration.is_zero() || duration > MAX_DURATION {
+        return Err("a duration must be longer than zero and at most 7 days".into());
     }
     Ok(duration)
 }
 
+/// Formats a number of milliseconds for people: `1h 30m`.
+pub(crate) fn format_ms(ms: u64) -> String {
+    humantime::format_duration(Duration::from_millis(ms)).to_string()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{format_ms, parse};
     use std::time::Duration;
 
     #[test]
@@ -36,17 +41,28 @@ mod tests {
             ("1.5", 1_500),
             ("250ms", 250),
             ("2s", 2_000),
+            ("1.5m", 90_000),
             ("5m", 300_000),
             ("1h", 3_600_000),
+            ("1h30m", 5_400_000),
+            ("1d", 86_400_000),
         ] {
             assert_eq!(parse(text), Ok(Duration::from_millis(ms)), "{text}");
         }
     }
 
     #[test]
-    fn nonsense_is_refused() {
-        for text in ["", "s", "-1", "0", "1d", "NaN", "inf", "1e300", "8000h"] {
+    fn invalid_durations_are_refused() {
+        for text in ["", "s", "-1", "0", "1x", "NaN", "inf", "1e300", "8000h"] {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn milliseconds_are_formatted_with_units() {
+        assert_eq!(
+            [0, 250, 1_000, 90_000, 7_200_000].map(format_ms).join(", "),
+            "0s, 250ms, 1s, 1m 30s, 2h"
+        );
     }
 }

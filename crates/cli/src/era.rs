@@ -1,4 +1,4 @@
-//! Which era of the protocol to speak, and what is remembered about servers.
+//! `--era`, and the cache of detected eras.
 
 use carryall::{Era, EraCache};
 use std::path::PathBuf;
@@ -6,12 +6,12 @@ use std::path::PathBuf;
 /// `--era`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum EraOption {
-    /// Detect it, and remember it for a week (`carryall cache`)
+    /// Detect it, and cache it for a week (see `carryall cache`)
     #[default]
     Auto,
-    /// 2026-07-28, without a handshake; nothing is remembered
+    /// 2026-07-28, without a handshake; not cached
     Modern,
-    /// 2025-11-25 or earlier, with a handshake; nothing is remembered
+    /// 2025-11-25 or earlier, with a handshake; not cached
     Legacy,
 }
 
@@ -25,19 +25,21 @@ impl From<EraOption> for Era {
     }
 }
 
-/// What earlier runs have found out, in the user's cache folder if there is one. It saves a
-/// question to servers that take it badly; an entry is dropped when it proves wrong, and after a
-/// week.
-pub(crate) fn memory() -> EraCache {
+/// Returns the cache of eras that earlier runs detected; in memory if the user has no cache
+/// directory.
+///
+/// It saves a probe, which some legacy servers handle badly. An entry is dropped when it proves
+/// wrong, and after a week.
+pub(crate) fn cache() -> EraCache {
     cache_file().map_or_else(EraCache::new, EraCache::file)
 }
 
-/// The file of what is remembered.
+/// Returns the file of the cache; `None` if the user has no cache directory.
 pub(crate) fn cache_file() -> Option<PathBuf> {
-    Some(cache_folder()?.join("carryall").join("eras.json"))
+    Some(cache_directory()?.join("carryall").join("eras.json"))
 }
 
-fn cache_folder() -> Option<PathBuf> {
+fn cache_directory() -> Option<PathBuf> {
     let absolute = |name: &str| {
         std::env::var_os(name)
             .map(PathBuf::from)

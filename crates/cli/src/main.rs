@@ -1,61 +1,57 @@
-//! The `carryall` binary: one file per command.
+//! The `carryall` binary.
 
-mod again;
 mod allow;
-mod answers;
 mod args;
-mod ask;
-mod busy;
 mod cli;
 mod commands;
-mod connect;
+mod config;
+mod connection;
 mod demo;
 mod duration;
+mod elicitation;
 mod era;
-mod fail;
-mod follow;
-mod inputs;
-mod inspector;
-mod jsonc;
-mod mcp_json;
-mod near;
-mod notes;
-mod render;
+mod error;
+mod exit;
+mod input;
+mod output;
 mod replica;
-mod rounds;
-mod screen;
-mod stop;
+mod request;
+mod shell;
+mod signals;
+mod suggest;
 mod target;
-mod text;
-mod trust;
+mod task;
+mod terminal_modes;
 mod up;
-mod words;
 
-use cli::Command;
-use fail::{Exit, Fail};
-use screen::Output;
+use clap::CommandFactory as _;
+use cli::{Cli, Command};
+use error::CliError;
+use exit::ExitStatus;
+use output::Output;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let invocation = cli::parse();
     match run(invocation.command) {
-        Ok(exit) => exit.into(),
-        Err(fail) => {
-            Output::new(invocation.screen).fail(&fail);
-            fail.exit.into()
+        Ok(status) => status.into(),
+        Err(error) => {
+            Output::new(invocation.output).error(&error);
+            error.status.into()
         }
     }
 }
 
-fn run(command: Command) -> Result<Exit, Fail> {
-    // A server has many calls to answer; a command has one to make.
+fn run(command: Command) -> Result<ExitStatus, CliError> {
+    // Servers handle many calls at once; other commands make one.
     let mut runtime = match command {
         Command::Up(_) | Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
-    let runtime = runtime.enable_all().build();
-    let runtime =
-        runtime.map_err(|error| Fail::new(Exit::Local, format!("cannot start: {error}")))?;
+    let runtime = runtime
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::local(format!("cannot start the runtime: {error}")))?;
     runtime.block_on(async {
         match command {
             Command::Up(up) => up::run(up).await,
@@ -73,7 +69,7 @@ fn run(command: Command) -> Result<Exit, Fail> {
             Command::Listen(command) => command.run().await,
             Command::Cache(command) => command.run(),
             Command::Trust(command) => command.run(),
-            Command::Completions(command) => command.run(),
+            Command::Completions(command) => command.run(Cli::command()),
         }
     })
 }

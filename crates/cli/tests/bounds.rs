@@ -1,4 +1,4 @@
-//! Servers that send more than anybody can use, and commands that are interrupted whatever they do.
+//! Servers that send too much, and commands that are interrupted while they are blocked.
 
 mod common;
 
@@ -15,7 +15,7 @@ fn page(tools: &Value, next: Option<&str>) -> Say {
 }
 
 #[test]
-fn a_description_without_end_is_clipped() {
+fn an_endless_description_is_clipped() {
     let long = "lorem ipsum ".repeat(400_000 / 12);
     let introducers = "\u{1b}]".repeat(200_000);
     let server = canned(move |_, _| {
@@ -42,7 +42,7 @@ fn a_description_without_end_is_clipped() {
         "{}",
         shown.stdout.len()
     );
-    // Programs get all of it.
+    // JSON output has all of it.
     assert_eq!(
         run(&["tools", &server.url]).ok()["tools"][0]["description"]
             .as_str()
@@ -53,7 +53,7 @@ fn a_description_without_end_is_clipped() {
 }
 
 #[test]
-fn a_schema_that_multiplies_is_not_followed_to_its_end() {
+fn a_schema_that_multiplies_is_followed_to_a_bound() {
     let branches = vec![json!({"$ref": "#/properties/a"}); 12];
     let server = canned(move |_, _| {
         let schema = json!({"type": "object", "properties": {"a": {"anyOf": branches}}});
@@ -67,7 +67,7 @@ fn a_schema_that_multiplies_is_not_followed_to_its_end() {
 }
 
 #[test]
-fn a_list_without_end_is_given_up() {
+fn an_endless_list_is_refused() {
     let long = "x".repeat(4 * 1024 * 1024);
     let server = canned(move |_, params| {
         let next = params["cursor"]
@@ -94,8 +94,8 @@ fn an_interrupt_ends_a_command_that_is_blocked() {
         )
     });
     let mut call = carryall(&["call", &server.url, "t", "-"]).start();
-    // More than a pipe holds: once it is written, the command reads its standard input, which does
-    // not end.
+    // More than the buffer of a pipe: once it is written, the command is reading its standard
+    // input, which does not end.
     let mut stdin = call.child.stdin.take().unwrap();
     stdin.write_all(&vec![b' '; 512 * 1024]).unwrap();
     call.signal("INT");
@@ -112,10 +112,10 @@ fn an_interrupt_ends_a_command_that_still_connects() {
         vec!["--timeout", "25s", "--", "sleep", "25"],
     ] {
         let mut command = carryall(&[&["tools", "--verbose"], &args[..]].concat()).start();
-        command.err.next().expect("that it has begun");
+        command.err.next().expect("a line");
         command.signal("INT");
         let code = command.wait();
-        let said: Vec<String> = std::iter::from_fn(|| command.err.next()).collect();
-        assert_eq!(code, Some(130), "{args:?}: {said:?}");
+        let lines: Vec<String> = std::iter::from_fn(|| command.err.next()).collect();
+        assert_eq!(code, Some(130), "{args:?}: {lines:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Every command against the demo server, over HTTP.
+//! Every command against the demo server over HTTP.
 
 mod common;
 
@@ -12,13 +12,13 @@ fn names(list: &Value, member: &str) -> Vec<String> {
         .collect()
 }
 
-fn with(demo: &Demo, args: &[&str]) -> common::Ran {
+fn with(demo: &Demo, args: &[&str]) -> common::Finished {
     let (command, rest) = args.split_first().unwrap();
     run(&[&[*command, demo.url.as_str()], rest].concat())
 }
 
 #[test]
-fn discover_says_what_the_server_is() {
+fn discover_shows_the_server() {
     let demo = demo(&[]);
     let found = with(&demo, &["discover"]).ok();
     assert_eq!(found["supportedVersions"], json!(["2026-07-28"]));
@@ -31,7 +31,7 @@ fn discover_says_what_the_server_is() {
     for part in [
         "carryall-demo",
         "2026-07-28",
-        "tools (tells of changes)",
+        "tools (notifies of changes)",
         "Begin with `whoami`",
     ] {
         assert!(human.stdout.contains(part), "{human:?}");
@@ -40,7 +40,7 @@ fn discover_says_what_the_server_is() {
 
 // spec: pagination-01, pagination-03
 #[test]
-fn lists_are_complete_whatever_their_pages() {
+fn lists_have_all_pages() {
     let demo = demo(&["--page-size", "2"]);
     let tools = with(&demo, &["tools"]).ok();
     let tools = names(&tools["tools"], "name");
@@ -81,7 +81,7 @@ fn one_tool_is_shown_in_detail() {
     );
     let human = with(&demo, &["tools", "echo", "--format", "human"]).stdout;
     assert!(
-        human.contains("times     integer  default 1  How often"),
+        human.contains("times     integer  default 1  How often to repeat it"),
         "{human}"
     );
     with(&demo, &["tools", "ecco"])
@@ -89,7 +89,7 @@ fn one_tool_is_shown_in_detail() {
 }
 
 #[test]
-fn human_lists_are_tables_and_json_is_for_pipes() {
+fn lists_are_tables_for_people_and_json_for_pipes() {
     let demo = demo(&[]);
     let human = with(&demo, &["tools", "--format", "human"]).stdout;
     let line = human
@@ -102,12 +102,12 @@ fn human_lists_are_tables_and_json_is_for_pipes() {
     );
     assert!(human.lines().next().unwrap().starts_with("TOOL"), "{human}");
     assert!(!human.contains('\x1b'), "no colour without a terminal");
-    let colourful = with(&demo, &["tools", "--format", "human", "--color", "always"]).stdout;
-    assert!(colourful.contains("\x1b["), "{colourful}");
+    let coloured = with(&demo, &["tools", "--format", "human", "--color", "always"]).stdout;
+    assert!(coloured.contains("\x1b["), "{coloured}");
 }
 
 #[test]
-fn a_tool_is_called_with_arguments_of_its_types() {
+fn arguments_are_converted_to_the_types_of_the_tool() {
     let demo = demo(&["--replica", "seven"]);
     let whoami = with(&demo, &["call", "whoami"]).ok();
     assert_eq!(
@@ -126,7 +126,7 @@ fn a_tool_is_called_with_arguments_of_its_types() {
         with(&demo, &["call", "add", "a:=2", "b=40"]).ok()["structuredContent"],
         json!({"sum": 42})
     );
-    // A schema that says string makes a string of what looks like a number.
+    // Digits are a string if the schema says so.
     assert_eq!(
         with(&demo, &["call", "echo", "text=5", "times=2"]).ok()["content"][0]["text"],
         json!("55")
@@ -171,7 +171,7 @@ fn arguments_come_from_files_and_standard_input() {
 }
 
 #[test]
-fn structured_and_unstructured_content_are_shown_once() {
+fn content_and_structured_content_are_shown_once() {
     let demo = demo(&[]);
     let human = with(
         &demo,
@@ -197,10 +197,10 @@ fn structured_and_unstructured_content_are_shown_once() {
 
 // spec: http-headers-12, http-headers-31
 #[test]
-fn designated_arguments_travel_in_headers() {
+fn annotated_arguments_are_sent_in_headers() {
     let demo = demo(&[]);
-    let asked = with(&demo, &["call", "query", "region=eu-west-1", "text=load"]).ok();
-    let text = asked["content"][0]["text"].as_str().unwrap().to_owned();
+    let called = with(&demo, &["call", "query", "region=eu-west-1", "text=load"]).ok();
+    let text = called["content"][0]["text"].as_str().unwrap().to_owned();
     assert_eq!(
         text,
         "load asked in eu-west-1 (the header Mcp-Param-Region said \"eu-west-1\")"
@@ -208,18 +208,18 @@ fn designated_arguments_travel_in_headers() {
 }
 
 #[test]
-fn log_messages_go_to_standard_error_from_the_level_asked_for() {
+fn log_messages_of_the_requested_level_go_to_standard_error() {
     let demo = demo(&[]);
-    let said = with(&demo, &["call", "chatter"]);
-    said.ok();
+    let called = with(&demo, &["call", "chatter"]);
+    called.ok();
     assert!(
-        said.stderr.contains("[info] chatter: this is") && !said.stderr.contains("[debug]"),
-        "{said:?}"
+        called.stderr.contains("[info] chatter: this is") && !called.stderr.contains("[debug]"),
+        "{called:?}"
     );
-    let said = with(&demo, &["call", "chatter", "--log-level", "error"]);
+    let called = with(&demo, &["call", "chatter", "--log-level", "error"]);
     assert!(
-        said.stderr.contains("[error]") && !said.stderr.contains("[warning]"),
-        "{said:?}"
+        called.stderr.contains("[error]") && !called.stderr.contains("[warning]"),
+        "{called:?}"
     );
     assert_eq!(
         with(&demo, &["call", "chatter", "--log-level", "off"]).stderr,
@@ -228,7 +228,7 @@ fn log_messages_go_to_standard_error_from_the_level_asked_for() {
 }
 
 #[test]
-fn progress_is_followed() {
+fn progress_is_shown() {
     let demo = demo(&[]);
     let counted = with(
         &demo,
@@ -240,7 +240,7 @@ fn progress_is_followed() {
             && counted.stderr.contains("3/3 lift-off"),
         "{counted:?}"
     );
-    // Progress keeps a call alive that takes longer than --timeout in all.
+    // Progress resets the timeout.
     with(
         &demo,
         &[
@@ -309,7 +309,7 @@ fn resources_are_read() {
 }
 
 #[test]
-fn files_below_the_root_are_resources_and_no_others() {
+fn only_files_below_the_root_are_resources() {
     let dir = Dir::new();
     dir.write("inside/a.txt", "hello");
     dir.write("secret.txt", "secret");
@@ -330,7 +330,7 @@ fn files_below_the_root_are_resources_and_no_others() {
 }
 
 #[test]
-fn completions_are_asked_for() {
+fn completions_are_shown() {
     let demo = demo(&[]);
     let complete = |args: &[&str]| {
         with(&demo, &[&["complete"], args].concat()).ok()["completion"]["values"].clone()
@@ -375,7 +375,7 @@ fn shell_completions_are_printed() {
 }
 
 #[test]
-fn help_tells_of_targets_spellings_and_exit_codes() {
+fn help_explains_targets_and_exit_codes() {
     let help = run(&["--help"]).stdout;
     for part in [
         "TARGET is one of",
@@ -395,7 +395,7 @@ fn help_tells_of_targets_spellings_and_exit_codes() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     use std::process::{Command, Stdio};
     let demo = demo(&[]);
     let mut child = Command::new(common::BINARY)
@@ -414,7 +414,7 @@ fn a_closed_pipe_is_no_error() {
 }
 
 #[test]
-fn the_choices_for_an_argument_are_shown_and_wrong_ones_are_not_sent() {
+fn allowed_values_are_shown_and_others_are_not_sent() {
     let server = common::canned(|method, _| match method {
         "tools/list" => {
             common::Say::Result(json!({"tools": [{"name": "create_note", "inputSchema": {
@@ -454,11 +454,11 @@ fn the_choices_for_an_argument_are_shown_and_wrong_ones_are_not_sent() {
     call(&["way:=[\"canary\"]", "priority=hihg"]).fails(
         2,
         &[
-            "argument \"priority\": \"hihg\" is none of: low, normal, high",
+            "argument \"priority\": \"hihg\" is not one of: low, normal, high",
             "did you mean \"high\"?",
         ],
     );
-    call(&["way:=[\"blue\"]"]).fails(2, &["\"blue\" is none of: rolling, canary"]);
+    call(&["way:=[\"blue\"]"]).fails(2, &["\"blue\" is not one of: rolling, canary"]);
     call(&[]).fails(
         2,
         &["required argument is missing", "array of rolling|canary"],
@@ -477,7 +477,7 @@ fn the_choices_for_an_argument_are_shown_and_wrong_ones_are_not_sent() {
 }
 
 #[test]
-fn the_choices_of_a_form_are_shown_with_the_question_and_with_a_wrong_answer() {
+fn allowed_values_of_a_form_are_shown() {
     let server = common::canned(|_, params| match params.get("inputResponses") {
         Some(_) => common::Say::Result(json!({"content": []})),
         None => common::Say::Result(
@@ -499,7 +499,7 @@ fn the_choices_of_a_form_are_shown_with_the_question_and_with_a_wrong_answer() {
     run(&["call", &server.url, "deploy", "--answer", "way=canari"]).fails(
         2,
         &[
-            "does not fit the form: way: \"canari\" is none of: rolling, canary",
+            "does not fit the form: way: \"canari\" is not one of: rolling, canary",
             "did you mean \"canary\"?",
         ],
     );

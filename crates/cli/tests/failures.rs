@@ -1,4 +1,4 @@
-//! Exit codes, and what is said about what went wrong.
+//! Exit codes and error messages.
 
 mod common;
 
@@ -7,10 +7,10 @@ use serde_json::json;
 use std::net::TcpListener;
 
 #[test]
-fn a_failed_tool_is_1_and_its_content_still_the_result() {
+fn a_failed_tool_is_1_and_its_content_is_printed() {
     let demo = demo(&[]);
     let failed = run(&["call", &demo.url, "fail", "reason=no paper"]);
-    failed.fails(1, &["fail says that it failed"]);
+    failed.fails(1, &["tool fail failed (isError)"]);
     assert_eq!(failed.json()["isError"], json!(true));
     assert_eq!(
         failed.json()["content"][0]["text"],
@@ -33,7 +33,7 @@ fn a_wrong_command_line_is_2() {
     );
     call(&["add", "a=x", "b=1"]).fails(2, &["argument `a`: \"x\" is not an integer"]);
     call(&["add", "a:=[", "b=1"]).fails(2, &["not JSON"]);
-    call(&["whoami", "x=1"]).fails(2, &["takes no argument \"x\""]);
+    call(&["whoami", "x=1"]).fails(2, &["has no argument \"x\""]);
     call(&["echo", "txt=hi"]).fails(2, &["text", "txt: did you mean \"text\"?"]);
     call(&["add", "@/no/such/file"]).fails(2, &["cannot read"]);
     call(&[]).fails(2, &["no TOOL was given"]);
@@ -55,20 +55,20 @@ fn a_wrong_command_line_is_2() {
     wrong.fails(
         2,
         &[
-            "`carryall tasks` has no command \"list\"; it has get, wait, update, cancel",
+            "`carryall tasks` has no command \"list\"; its commands are get, wait, update, cancel",
             "tasks --help",
         ],
     );
     assert!(!wrong.stderr.contains("did you mean"), "{wrong:?}");
     run(&["tasks", "cancl", &demo.url])
         .fails(2, &["no command \"cancl\"", "did you mean \"cancel\"?"]);
-    run(&["cache", "list"]).fails(2, &["it has show, clear"]);
+    run(&["cache", "list"]).fails(2, &["its commands are show, clear"]);
     run(&["http://localhost:1/mcp"]).fails(2, &["carryall tools http://localhost:1/mcp"]);
     run(&["prompts", &demo.url, "x"]).fails(2, &["unexpected argument"]);
 }
 
 #[test]
-fn a_server_that_is_not_there_is_3() {
+fn an_unreachable_server_is_3() {
     let port = {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
@@ -101,7 +101,7 @@ fn an_error_of_the_server_is_4() {
 }
 
 #[test]
-fn what_is_not_mcp_is_4() {
+fn an_answer_that_is_not_mcp_is_4() {
     let page = canned(|_, _| Say::Raw(200, "text/html", "<html>\x1b[31mhello</html>".into()));
     let ran = run(&["tools", &page.url]);
     ran.fails(4, &["not an MCP answer", "<html>"]);
@@ -125,7 +125,7 @@ fn what_is_not_mcp_is_4() {
 }
 
 #[test]
-fn an_answer_that_comes_too_late_is_5() {
+fn a_timeout_is_5() {
     let demo = demo(&[]);
     run(&["call", &demo.url, "nap", "seconds=20", "--timeout", "300ms"])
         .fails(5, &["no answer within", "--timeout"]);
@@ -135,7 +135,7 @@ fn an_answer_that_comes_too_late_is_5() {
 
 // spec: elicitation-03, elicitation-14, elicitation-26, elicitation-38
 #[test]
-fn questions_of_the_server_are_6_unless_they_are_answered() {
+fn unanswered_input_requests_are_6() {
     let demo = demo(&[]);
     let book = |args: &[&str]| {
         run(&[
@@ -174,7 +174,7 @@ fn questions_of_the_server_are_6_unless_they_are_answered() {
         booked.ok()["content"][0]["text"],
         json!("A table for 4 at Mira on 2026-12-24, outside.")
     );
-    // A default stands in for what is required.
+    // A required field takes its default.
     let booked = book(&["--answer", "date=2026-12-24"]);
     assert_eq!(
         booked.ok()["content"][0]["text"],
@@ -192,18 +192,18 @@ fn questions_of_the_server_are_6_unless_they_are_answered() {
 }
 
 #[test]
-fn a_server_that_never_stops_asking_is_4() {
+fn endless_rounds_are_4() {
     let asking = canned(|method, _| match method {
         "tools/list" => Say::Result(
             json!({"tools": [{"name": "t", "inputSchema": {"type": "object"}}], "ttlMs": 0, "cacheScope": "private"}),
         ),
         _ => Say::Result(json!({"resultType": "input_required", "requestState": "again"})),
     });
-    run(&["call", &asking.url, "t"]).fails(4, &["without coming to a result"]);
+    run(&["call", &asking.url, "t"]).fails(4, &["without a result"]);
 }
 
 #[test]
-fn an_input_that_cannot_be_given_is_6() {
+fn a_missing_client_capability_is_6() {
     let asking = canned(|method, _| match method {
         "tools/list" => Say::Result(
             json!({"tools": [{"name": "t", "inputSchema": {"type": "object"}}], "ttlMs": 0, "cacheScope": "private"}),
@@ -222,7 +222,7 @@ fn an_address_in_use_is_7() {
 }
 
 #[test]
-fn a_page_that_nobody_can_open_is_6() {
+fn a_url_elicitation_without_terminal_is_6() {
     let asking = canned(|method, _| match method {
         "tools/list" => Say::Result(
             json!({"tools": [{"name": "t", "inputSchema": {"type": "object"}}], "ttlMs": 0, "cacheScope": "private"}),

@@ -1,5 +1,4 @@
-//! What servers ask of the client itself: its roots, and the words of a model; and calls that are
-//! cancelled.
+//! Roots, sampling, and cancelled calls.
 
 mod common;
 
@@ -12,12 +11,12 @@ fn first_text(found: &serde_json::Value) -> &serde_json::Value {
 }
 
 #[test]
-fn roots_are_told_when_they_were_given_and_not_declared_otherwise() {
+fn roots_are_returned_if_given_and_not_declared_otherwise() {
     let demo = demo(&[]);
     let show = |args: &[&str]| run(&[&["call", demo.url.as_str(), "show_roots"], args].concat());
-    let told = show(&["--root", "file:///home/ada/a%20b", "--root", "/"]).ok();
+    let shown = show(&["--root", "file:///home/ada/a%20b", "--root", "/"]).ok();
     assert_eq!(
-        first_text(&told),
+        first_text(&shown),
         &json!("file:///home/ada/a%20b, file:///")
     );
     show(&[]).fails(6, &["roots"]);
@@ -28,7 +27,7 @@ fn roots_are_told_when_they_were_given_and_not_declared_otherwise() {
 }
 
 #[test]
-fn the_model_says_what_was_given_and_is_not_declared_otherwise() {
+fn samples_are_returned_if_given_and_not_declared_otherwise() {
     let demo = demo(&[]);
     let ask = |args: &[&str]| {
         run(&[
@@ -42,13 +41,16 @@ fn the_model_says_what_was_given_and_is_not_declared_otherwise() {
         ]
         .concat())
     };
-    let said = ask(&["--say", "It is a colour."]).ok();
-    assert_eq!(first_text(&said), &json!("The model says: It is a colour."));
+    let asked = ask(&["--sample", "It is a colour."]).ok();
+    assert_eq!(
+        first_text(&asked),
+        &json!("The model says: It is a colour.")
+    );
     ask(&[]).fails(6, &["sampling"]);
 }
 
 #[test]
-fn a_call_that_is_given_up_ends_its_handler() {
+fn a_timeout_cancels_the_handler() {
     let demo = demo(&[]);
     let naps = || run(&["read", &demo.url, "demo://naps"]).ok()["contents"][0]["text"].clone();
     assert_eq!(naps(), json!("0 naps were broken off."));
@@ -58,7 +60,7 @@ fn a_call_that_is_given_up_ends_its_handler() {
     while naps() != json!("1 naps were broken off.") {
         assert!(Instant::now() < end, "{}", naps());
     }
-    // One that comes to its end is not counted.
+    // A finished nap is not counted.
     run(&["call", &demo.url, "nap", "seconds=0"]).ok();
     assert_eq!(naps(), json!("1 naps were broken off."));
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{BINARY, carryall, demo, run, sibling};
+use common::{BINARY, carryall, demo, demo_with_shared_board, run};
 use serde_json::json;
 use std::io::Write as _;
 
@@ -15,7 +15,7 @@ fn ready(running: &common::Running) {
 }
 
 #[test]
-fn changes_are_told_as_lines_of_json() {
+fn changes_are_lines_of_json() {
     let demo = demo(&[]);
     let mut listening = carryall(&[
         "listen",
@@ -43,7 +43,7 @@ fn changes_are_told_as_lines_of_json() {
     let updated =
         json!({"method": "notifications/resources/updated", "params": {"uri": "demo://notice"}});
     assert_eq!(listening.lines.json(), updated);
-    assert_eq!(listening.wait(), Some(0), "two changes were asked for");
+    assert_eq!(listening.wait(), Some(0), "after two changes");
     assert_eq!(
         run(&["read", &demo.url, "demo://notice", "--format", "human"]).stdout,
         "closed\n"
@@ -51,13 +51,16 @@ fn changes_are_told_as_lines_of_json() {
 }
 
 #[test]
-fn people_read_sentences() {
+fn changes_are_sentences_for_people() {
     let demo = demo(&[]);
     let mut listening =
         carryall(&["listen", &demo.url, "--format", "human", "--count", "1"]).start();
     let note = listening.err.next().unwrap();
     assert!(
-        note.starts_with(&format!("Listening to {} for: the list of tools", demo.url)),
+        note.starts_with(&format!(
+            "Listening to {} for changes of: the list of tools",
+            demo.url
+        )),
         "{note}"
     );
     assert_eq!(run(&["call", &demo.url, "surprise", "show=true"]).code, 0);
@@ -69,7 +72,7 @@ fn people_read_sentences() {
 }
 
 #[test]
-fn it_ends_well_with_ctrl_c_and_after_its_time() {
+fn listen_succeeds_after_ctrl_c_and_after_its_time() {
     let demo = demo(&[]);
     let mut listening = carryall(&["listen", &demo.url]).start();
     ready(&listening);
@@ -79,7 +82,7 @@ fn it_ends_well_with_ctrl_c_and_after_its_time() {
 }
 
 #[test]
-fn it_ends_when_the_server_ends_the_subscription() {
+fn listen_ends_when_the_server_ends_the_subscription() {
     let mut demo = demo(&[]);
     let mut listening = carryall(&["listen", &demo.url]).start();
     ready(&listening);
@@ -87,12 +90,12 @@ fn it_ends_when_the_server_ends_the_subscription() {
     assert_eq!(listening.wait(), Some(0));
     assert_eq!(
         listening.err.next().unwrap(),
-        "The server has ended the subscription."
+        "The server ended the subscription."
     );
 }
 
 #[test]
-fn changes_are_told_over_stdio_as_well() {
+fn listen_works_over_stdio() {
     let mut listening =
         carryall(&["listen", "--for", "20s", "--", BINARY, "demo", "--stdio"]).start();
     ready(&listening);
@@ -104,11 +107,11 @@ fn changes_are_told_over_stdio_as_well() {
 fn ctrl_c_ends_a_call_with_130() {
     let demo = demo(&[]);
     let mut calling = carryall(&["call", &demo.url, "nap", "seconds=60", "--verbose"]).start();
-    let mut told = calling.err.next();
-    while told.as_ref().is_some_and(|line| line != "calling nap") {
-        told = calling.err.next();
+    let mut line = calling.err.next();
+    while line.as_ref().is_some_and(|line| line != "calling nap") {
+        line = calling.err.next();
     }
-    assert!(told.is_some(), "it says what it does");
+    assert!(line.is_some(), "no line `calling nap`");
     calling.signal("INT");
     assert_eq!(calling.wait(), Some(130));
 }
@@ -133,11 +136,11 @@ fn a_supervised_demo_ends_with_its_standard_input_and_not_with_ctrl_c() {
 }
 
 #[test]
-fn a_demo_on_its_own_says_where_it_is_and_ends_when_asked() {
+fn a_demo_prints_its_url_and_ends_with_a_signal() {
     for signal in ["INT", "TERM"] {
         let mut running = carryall(&["demo", "--listen", "127.0.0.1:0"]).start();
-        let told = running.err.next().unwrap();
-        let url = told
+        let line = running.err.next().unwrap();
+        let url = line
             .split_whitespace()
             .find(|word| word.starts_with("http://"))
             .unwrap()
@@ -152,9 +155,10 @@ fn a_demo_on_its_own_says_where_it_is_and_ends_when_asked() {
 }
 
 #[test]
-fn supervised_replicas_share_what_changes() {
-    // Both have this process as their parent, as the replicas of one supervisor have.
-    let (one, other) = (sibling(&["--replica", "1"]), sibling(&["--replica", "2"]));
+fn supervised_replicas_share_their_board() {
+    // Both are children of this process, as the replicas of one supervisor are.
+    let one = demo_with_shared_board(&["--replica", "1"]);
+    let other = demo_with_shared_board(&["--replica", "2"]);
     let listening = carryall(&["listen", &other.url, "demo://notice", "--count", "1"]).start();
     ready(&listening);
     let text = format!("text=from {}", std::process::id());

@@ -1,4 +1,4 @@
-//! "Connected, no tools": always with the reason. And what servers put into lists is not trusted.
+//! Empty lists, and untrusted text in lists.
 
 mod common;
 
@@ -16,7 +16,7 @@ fn tools(tools: Value) -> Say {
 }
 
 #[test]
-fn no_tools_because_the_server_has_none_to_offer() {
+fn an_empty_list_is_explained_by_a_missing_capability() {
     let server = canned(|method, _| match method {
         "server/discover" => discovered(json!({"prompts": {}})),
         _ => Say::Error(-32601, "Method not found"),
@@ -35,7 +35,7 @@ fn no_tools_because_the_server_has_none_to_offer() {
 }
 
 #[test]
-fn no_tools_because_the_list_is_empty() {
+fn an_empty_list_is_explained_by_credentials() {
     let server = canned(|method, _| match method {
         "server/discover" => discovered(json!({"tools": {}})),
         _ => tools(json!([])),
@@ -43,14 +43,14 @@ fn no_tools_because_the_list_is_empty() {
     let listed = run(&["tools", &server.url]);
     assert_eq!(listed.ok(), json!({"tools": []}));
     assert!(
-        listed.stderr.contains("its list is empty") && listed.stderr.contains("credentials"),
+        listed.stderr.contains("the list is empty") && listed.stderr.contains("credentials"),
         "{listed:?}"
     );
 }
 
 // spec: http-headers-22
 #[test]
-fn no_tools_because_all_were_dropped() {
+fn an_empty_list_is_explained_by_excluded_tools() {
     let broken = json!({"type": "object", "properties": {"a": {"type": "string", "x-mcp-header": "not a token"}}});
     let server = canned(move |method, _| match method {
         "server/discover" => discovered(json!({"tools": {}})),
@@ -59,16 +59,16 @@ fn no_tools_because_all_were_dropped() {
     let listed = run(&["tools", &server.url]);
     assert_eq!(listed.ok(), json!({"tools": []}));
     assert!(
-        listed.stderr.contains("all 1 were left out") && listed.stderr.contains("broken_tool"),
+        listed.stderr.contains("all 1 were excluded") && listed.stderr.contains("broken_tool"),
         "{listed:?}"
     );
     run(&["call", &server.url, "broken_tool"])
-        .fails(2, &["no tool \"broken_tool\"", "breaks the protocol"]);
+        .fails(2, &["no tool \"broken_tool\"", "definition is invalid"]);
 }
 
 // spec: http-headers-22, http-headers-23
 #[test]
-fn one_bad_tool_does_not_spoil_the_others() {
+fn an_invalid_tool_does_not_affect_the_others() {
     let broken =
         json!({"type": "object", "properties": {"a": {"type": "string", "x-mcp-header": ""}}});
     let server = canned(move |_, _| {
@@ -92,7 +92,7 @@ fn one_bad_tool_does_not_spoil_the_others() {
 }
 
 #[test]
-fn other_lists_say_why_they_are_empty_too() {
+fn other_empty_lists_are_explained() {
     let server = canned(|method, _| match method {
         "server/discover" => discovered(json!({"tools": {}})),
         _ => Say::Error(-32601, "Method not found"),
@@ -109,7 +109,7 @@ fn other_lists_say_why_they_are_empty_too() {
 }
 
 #[test]
-fn what_a_terminal_obeys_or_nobody_sees_is_shown_as_escapes() {
+fn control_and_invisible_characters_are_escaped() {
     let evil = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31mplain\u{202e}\u{e0069}\u{200b}";
     let server = canned(move |method, _| match method {
         "tools/list" => {
@@ -132,7 +132,7 @@ fn what_a_terminal_obeys_or_nobody_sees_is_shown_as_escapes() {
             let ran = run(&[&args[..], &["--format", format]].concat());
             assert!(ran.code == 0 && ran.stdout.contains("plain"), "{ran:?}");
             assert!(!bad(&ran.stdout) && !bad(&ran.stderr), "{ran:?}");
-            // What is hidden is shown to be there.
+            // Invisible characters are visible as escapes.
             let tag = if format == "json" {
                 r"\udb40\udc69"
             } else {
@@ -141,7 +141,7 @@ fn what_a_terminal_obeys_or_nobody_sees_is_shown_as_escapes() {
             assert!(ran.stdout.contains(tag), "{ran:?}");
         }
     }
-    // JSON says the same as the server did, only escaped.
+    // The JSON means the same.
     assert_eq!(
         run(&["call", &server.url, "t"]).json()["structuredContent"]["a"],
         json!(evil)
@@ -149,7 +149,7 @@ fn what_a_terminal_obeys_or_nobody_sees_is_shown_as_escapes() {
 }
 
 #[test]
-fn headers_and_meta_go_with_every_request() {
+fn headers_and_meta_are_sent_with_every_request() {
     let server = canned(|_, _| tools(json!([])));
     run(&[
         "tools",
@@ -162,7 +162,7 @@ fn headers_and_meta_go_with_every_request() {
         "com.example/run=7",
     ]);
     let requests = server.requests.lock().unwrap();
-    assert!(requests.len() >= 2, "the list, and why it is empty");
+    assert!(requests.len() >= 2, "the list and discovery");
     for (head, request) in requests.iter() {
         let head = head.to_lowercase();
         assert!(

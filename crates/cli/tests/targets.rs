@@ -1,11 +1,11 @@
-//! Ways to name a server: commands, names from mcp.json, the Inspector's spelling, sockets.
+//! Targets: commands, names in an mcp.json, the syntax of the Inspector, sockets.
 
 mod common;
 
 use common::{BINARY, Dir, carryall, demo, run};
 use serde_json::json;
 
-fn text(ran: &common::Ran) -> serde_json::Value {
+fn text(ran: &common::Finished) -> serde_json::Value {
     ran.ok()["content"][0]["text"].clone()
 }
 
@@ -49,7 +49,7 @@ fn a_command_after_the_dashes_is_a_server() {
 }
 
 #[test]
-fn a_command_may_stand_in_one_word() {
+fn a_command_can_be_one_word() {
     let target = format!("stdio:'{BINARY}' demo --stdio --replica 'the one'");
     assert_eq!(
         text(&run(&["call", &target, "whoami"])),
@@ -58,7 +58,7 @@ fn a_command_may_stand_in_one_word() {
 }
 
 #[test]
-fn questions_are_answered_over_stdio_too() {
+fn input_requests_are_answered_over_stdio() {
     let booked = run(&[
         "call",
         "book_table",
@@ -77,7 +77,7 @@ fn questions_are_answered_over_stdio_too() {
 }
 
 #[test]
-fn a_command_that_is_no_server_is_3_or_4() {
+fn a_command_that_is_not_a_server_is_3() {
     run(&["tools", "--", "/no/such/program"]).fails(3, &["cannot start", "No such file"]);
     run(&[
         "tools",
@@ -86,7 +86,13 @@ fn a_command_that_is_no_server_is_3_or_4() {
         "-c",
         "echo the config is broken >&2; exit 1",
     ])
-    .fails(3, &["last words", "the config is broken"]);
+    .fails(
+        3,
+        &[
+            "last lines of the server's standard error",
+            "the config is broken",
+        ],
+    );
     let silent = run(&["tools", "--timeout", "400ms", "--", "sleep", "20"]);
     silent.fails(
         3,
@@ -102,7 +108,7 @@ fn a_command_that_is_no_server_is_3_or_4() {
 
 // spec: versioning-13, stdio-17, stdio-20
 #[test]
-fn a_server_of_an_earlier_revision_is_asked_what_it_is_and_then_spoken_to_in_its_own_way() {
+fn the_era_of_a_server_is_detected() {
     let dir = Dir::new();
     let asked = dir.0.join("asked");
     let old = format!(
@@ -149,13 +155,13 @@ done"#,
             .contains("-32600"),
         "{found}"
     );
-    let told = run(&["discover", "--era", "modern", "--", "sh", "-c", &old]);
-    told.fails(4, &["Server not initialized"]);
+    let refused = run(&["discover", "--era", "modern", "--", "sh", "-c", &old]);
+    refused.fails(4, &["Server not initialized"]);
 }
 
 // spec: stdio-04
 #[test]
-fn what_a_server_writes_to_standard_error_is_no_error() {
+fn standard_error_of_a_server_is_not_an_error() {
     let script = format!("echo 'ERROR: fatal' >&2; exec '{BINARY}' demo --stdio");
     let quiet = run(&["call", "whoami", "--", "sh", "-c", &script]);
     assert_eq!(
@@ -170,7 +176,7 @@ fn what_a_server_writes_to_standard_error_is_no_error() {
 }
 
 #[test]
-fn children_get_a_small_environment_and_what_is_given() {
+fn servers_get_a_small_environment_and_the_given_variables() {
     let script = "echo \"secret=[$CARRYALL_SECRET] given=[$GIVEN]\" >&2; exit 1";
     let ran = carryall(&["tools", "--env", "GIVEN=yes", "--", "sh", "-c", script])
         .env("CARRYALL_SECRET", "s3cret")
@@ -186,7 +192,7 @@ fn children_get_a_small_environment_and_what_is_given() {
 }
 
 #[test]
-fn nothing_is_left_of_a_server_that_was_started() {
+fn a_started_server_is_stopped() {
     let dir = Dir::new();
     let pid_file = dir.0.join("pid");
     let script = format!(
@@ -202,7 +208,7 @@ fn nothing_is_left_of_a_server_that_was_started() {
 }
 
 #[test]
-fn names_come_from_the_usual_files() {
+fn names_are_found_in_configuration_files() {
     let (demo, dir) = (demo(&["--replica", "web"]), Dir::new());
     let claude = json!({"mcpServers": {"mine": {"command": BINARY, "args": ["demo", "--stdio", "--replica", "${WHO}"]}}});
     dir.write(".mcp.json", &claude.to_string());
@@ -254,7 +260,7 @@ fn names_come_from_the_usual_files() {
 }
 
 #[test]
-fn a_cloned_project_neither_replaces_a_server_nor_gets_a_secret() {
+fn a_cloned_project_neither_replaces_a_server_nor_receives_a_secret() {
     let (demo, project, home) = (demo(&["--replica", "mine"]), Dir::new(), Dir::new());
     home.write(
         ".config/carryall/mcp.json",
@@ -278,7 +284,7 @@ fn a_cloned_project_neither_replaces_a_server_nor_gets_a_secret() {
     let called = in_project(&["call", "github", "whoami"]);
     assert_eq!(text(&called), json!("replica mine"));
     assert!(
-        called.stderr.contains("is not used") && called.stderr.contains(".mcp.json"),
+        called.stderr.contains("not the one of") && called.stderr.contains(".mcp.json"),
         "{called:?}"
     );
     let refused = in_project(&["call", "other", "whoami"]);
@@ -306,7 +312,7 @@ fn a_cloned_project_neither_replaces_a_server_nor_gets_a_secret() {
     in_project(&["tools", "other", "--timeout", "5s"]).fails(3, &[]);
     assert_eq!(std::fs::read_to_string(&proof).unwrap(), "s3cret\n");
     std::fs::remove_file(&proof).unwrap();
-    // One byte more, and it is another file.
+    // Any change withdraws the approval.
     let changed = std::fs::read_to_string(&file).unwrap() + "\n";
     std::fs::write(&file, changed).unwrap();
     in_project(&["tools", "other"]).fails(2, &["has changed since you approved it"]);
@@ -314,13 +320,13 @@ fn a_cloned_project_neither_replaces_a_server_nor_gets_a_secret() {
     assert_eq!(in_project(&["trust", "--revoke", ".mcp.json"]).code, 0);
     in_project(&["tools", "other"]).fails(2, &["has not been approved"]);
     assert!(!proof.exists());
-    // Whoever names the file has chosen it.
+    // --config approves the file.
     in_project(&["tools", "other", "--config", &file, "--timeout", "5s"]).fails(3, &[]);
     assert!(proof.exists());
 }
 
 #[test]
-fn headers_of_the_configuration_are_sent() {
+fn configured_headers_are_sent() {
     let server = common::canned(|_, _| {
         common::Say::Result(json!({"tools": [], "ttlMs": 0, "cacheScope": "private"}))
     });
@@ -343,7 +349,7 @@ fn headers_of_the_configuration_are_sent() {
 
 #[cfg(unix)]
 #[test]
-fn a_unix_socket_is_a_server() {
+fn a_unix_socket_is_a_target() {
     use carryall::server::{Server, Tool};
     use carryall::transport::socket::SocketServer;
     let dir = Dir::new();
@@ -371,7 +377,7 @@ fn a_unix_socket_is_a_server() {
 }
 
 #[test]
-fn the_inspectors_spelling_does_the_same() {
+fn the_syntax_of_the_inspector_does_the_same() {
     let demo = demo(&["--replica", "r"]);
     let url = demo.url.as_str();
     let inspector = |args: &[&str]| run(&[&["--cli", url], args].concat());
@@ -436,7 +442,7 @@ fn the_inspectors_spelling_does_the_same() {
 }
 
 #[test]
-fn a_forced_era_is_not_remembered_and_the_cache_can_be_emptied() {
+fn a_forced_era_is_not_cached_and_the_cache_can_be_cleared() {
     let (demo, cache) = (demo(&[]), Dir::new());
     let cached = |args: &[&str]| {
         carryall(args)
@@ -453,7 +459,7 @@ fn a_forced_era_is_not_remembered_and_the_cache_can_be_emptied() {
             .len()
     };
     assert_eq!(era(&["--era", "legacy"])["modern"], json!(false));
-    assert_eq!(servers(), 0, "what was demanded was not found out");
+    assert_eq!(servers(), 0, "a forced era is not cached");
     assert_eq!(era(&[])["modern"], json!(true));
     assert_eq!(servers(), 1);
     assert!(
@@ -462,8 +468,7 @@ fn a_forced_era_is_not_remembered_and_the_cache_can_be_emptied() {
             .unwrap()
             .starts_with("remembered: ")
     );
-    // An entry of another program, or of an earlier version of this one, that has a modern server
-    // for a legacy one.
+    // A wrong entry: the server is modern.
     let file = cache.0.join("carryall/eras.json");
     let known = std::fs::read_to_string(&file)
         .unwrap()
@@ -472,7 +477,7 @@ fn a_forced_era_is_not_remembered_and_the_cache_can_be_emptied() {
     assert_eq!(
         era(&["--era", "modern"])["modern"],
         json!(true),
-        "what is demanded is not looked up"
+        "a forced era is not looked up"
     );
     let human = cached(&["cache", "show", "--format", "human"]).stdout;
     assert!(
@@ -485,6 +490,6 @@ fn a_forced_era_is_not_remembered_and_the_cache_can_be_emptied() {
     assert!(
         cached(&["cache", "clear"])
             .stderr
-            .contains("Nothing was remembered")
+            .contains("The cache is empty")
     );
 }

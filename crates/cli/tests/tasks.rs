@@ -1,19 +1,19 @@
-//! Calls that become tasks, and the commands that ask after them.
+//! Calls that become tasks, and `carryall tasks`.
 
 mod common;
 
-use common::{Demo, Ran, Say, canned, carryall, demo, run};
+use common::{Demo, Finished, Say, canned, carryall, demo, run};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-fn tasks(demo: &Demo, action: &str, args: &[&str]) -> Ran {
+fn tasks(demo: &Demo, action: &str, args: &[&str]) -> Finished {
     run(&[&["tasks", action, demo.url.as_str()], args].concat())
 }
 
-/// Begins to bake, and returns the name of the task.
-fn begin(demo: &Demo) -> String {
-    let begun = run(&[
+/// Starts to bake and returns the ID of the task.
+fn start(demo: &Demo) -> String {
+    let started = run(&[
         "call",
         &demo.url,
         "bake",
@@ -22,16 +22,16 @@ fn begin(demo: &Demo) -> String {
         "--no-wait",
     ])
     .ok();
-    assert_eq!(begun["resultType"], json!("task"));
-    assert_eq!(begun["status"], json!("working"));
+    assert_eq!(started["resultType"], json!("task"));
+    assert_eq!(started["status"], json!("working"));
     assert!(
-        begun["ttlMs"].is_u64() && begun["pollIntervalMs"].is_u64(),
-        "{begun}"
+        started["ttlMs"].is_u64() && started["pollIntervalMs"].is_u64(),
+        "{started}"
     );
-    begun["taskId"].as_str().unwrap().to_owned()
+    started["taskId"].as_str().unwrap().to_owned()
 }
 
-/// Asks after the task until it stands like this.
+/// Polls the task until it has this status.
 #[track_caller]
 fn until(demo: &Demo, id: &str, status: &str) -> Value {
     let end = Instant::now() + Duration::from_secs(20);
@@ -49,7 +49,7 @@ fn first_text(result: &Value) -> &Value {
 }
 
 #[test]
-fn a_call_that_becomes_a_task_is_followed_to_its_end() {
+fn call_waits_for_the_task_that_it_becomes() {
     let demo = demo(&[]);
     let baked = run(&[
         "call",
@@ -66,7 +66,7 @@ fn a_call_that_becomes_a_task_is_followed_to_its_end() {
         &json!("2 loaves of bread with poppy seeds.")
     );
     for part in [
-        "bake is at work as task ",
+        "bake is running as task ",
         "Ctrl-C cancels it",
         "[task] kneading loaf",
         "[task] completed",
@@ -84,13 +84,13 @@ fn a_call_that_becomes_a_task_is_followed_to_its_end() {
         first_text(&declined.ok()),
         &json!("Nothing was baked: the dough is in the fridge.")
     );
-    assert_eq!(declined.stderr, "", "nobody is watching");
+    assert_eq!(declined.stderr, "", "not a terminal");
 }
 
 #[test]
-fn a_task_outlives_the_call_that_began_it() {
+fn a_task_outlives_the_call_that_started_it() {
     let demo = demo(&[]);
-    let id = begin(&demo);
+    let id = start(&demo);
     let asking = until(&demo, &id, "input_required");
     assert_eq!(
         asking["inputRequests"]["crust"]["method"],
@@ -98,15 +98,15 @@ fn a_task_outlives_the_call_that_began_it() {
     );
     let human = tasks(&demo, "get", &[&id, "--format", "human"]).stdout;
     for part in [
-        "waits for answers",
-        "for 1 h at least",
+        "waiting for input",
+        "for at least 1h",
         "The dough has risen",
         "none|poppy|sesame",
         "required",
     ] {
         assert!(human.contains(part), "{part:?} is not in {human}");
     }
-    // Who waits without an answer is told what is asked, and the task goes on waiting.
+    // Waiting without an answer fails and leaves the task as it is.
     let refused = tasks(&demo, "wait", &[&id]);
     refused.fails(
         6,
@@ -149,11 +149,11 @@ fn a_task_outlives_the_call_that_began_it() {
         "{human}"
     );
     tasks(&demo, "update", &[&id, "--answer", "seeds=none"])
-        .fails(2, &["the task asks for nothing (completed"]);
+        .fails(2, &["the task does not ask for input (completed"]);
 }
 
-/// The ID in `carryall tasks wait ...`, for the demo server.
-fn named_in(demo: &Demo, stderr: &str) -> String {
+/// Returns the ID in `carryall tasks wait ...`, for the demo server.
+fn suggested_id(demo: &Demo, stderr: &str) -> String {
     let (_, rest) = stderr
         .split_once(&format!("carryall tasks wait {} ", demo.url))
         .expect(stderr);
@@ -161,7 +161,7 @@ fn named_in(demo: &Demo, stderr: &str) -> String {
 }
 
 #[test]
-fn a_wrong_answer_leaves_a_task_behind_that_is_named() {
+fn an_invalid_answer_leaves_the_task_and_suggests_how_to_wait() {
     let demo = demo(&[]);
     let call = [
         "call",
@@ -177,24 +177,24 @@ fn a_wrong_answer_leaves_a_task_behind_that_is_named() {
     wrong.fails(
         2,
         &[
-            "\"gravel\" is none of: none, poppy, sesame",
-            "waits for an answer: carryall tasks wait ",
+            "\"gravel\" is not one of: none, poppy, sesame",
+            "is waiting for an answer: carryall tasks wait ",
         ],
     );
     assert!(
         wrong
             .stderr
-            .contains(" --header 'X-Key: ...' --meta com.example/run=7 --answer FIELD=VALUE"),
+            .contains(" --header 'X-Key: ...' --meta 'com.example/run=7' --answer FIELD=VALUE"),
         "{wrong:?}"
     );
     assert!(!wrong.stderr.contains("s3cret"), "{wrong:?}");
-    let id = named_in(&demo, &wrong.stderr);
+    let id = suggested_id(&demo, &wrong.stderr);
     assert_eq!(
         tasks(&demo, "get", &[&id]).ok()["status"],
         json!("input_required")
     );
     tasks(&demo, "update", &[&id, "--answer", "seeds=gravel"])
-        .fails(2, &["is none of", "nothing was sent", &id]);
+        .fails(2, &["is not one of", "nothing was sent", &id]);
     let baked = tasks(&demo, "wait", &[&id, "--answer", "seeds=poppy"]).ok();
     assert_eq!(
         first_text(&baked),
@@ -205,17 +205,17 @@ fn a_wrong_answer_leaves_a_task_behind_that_is_named() {
     misspelt.fails(
         6,
         &[
-            "no field of it is called \"sedes\": did you mean \"seeds\"?",
+            "there is no field \"sedes\": did you mean \"seeds\"?",
             "--answer seeds=...",
         ],
     );
-    let id = named_in(&demo, &misspelt.stderr);
+    let id = suggested_id(&demo, &misspelt.stderr);
     assert_eq!(misspelt.json()["taskId"], json!(id));
     tasks(&demo, "cancel", &[&id]).ok();
 }
 
 #[test]
-fn answers_are_checked_before_anything_runs_and_unused_ones_are_named() {
+fn answers_are_validated_first_and_unused_ones_are_warned_of() {
     let server = canned(|_, _| Say::Result(json!({"content": []})));
     for word in [
         "seeds",
@@ -240,13 +240,13 @@ fn answers_are_checked_before_anything_runs_and_unused_ones_are_named() {
     assert!(
         called
             .stderr
-            .contains("warning: nothing has asked for --answer prioriy=high"),
+            .contains("warning: no form asked for --answer prioriy=high"),
         "{called:?}"
     );
 }
 
 #[test]
-fn a_task_of_a_server_that_has_ended_is_named_too() {
+fn a_task_of_a_server_that_has_ended_is_mentioned() {
     let call = [
         "call",
         "bake",
@@ -270,16 +270,16 @@ fn a_task_of_a_server_that_has_ended_is_named_too() {
 }
 
 #[test]
-fn a_task_that_is_cancelled_has_no_result() {
+fn a_cancelled_task_has_no_result() {
     let demo = demo(&[]);
-    let id = begin(&demo);
+    let id = start(&demo);
     let cancelled = tasks(&demo, "cancel", &[&id]).ok();
     assert_eq!(cancelled["status"], json!("cancelled"));
     tasks(&demo, "wait", &[&id]).fails(4, &["was cancelled"]);
 }
 
 #[test]
-fn a_name_that_means_nothing_is_4_and_says_so() {
+fn an_unknown_task_is_4() {
     let demo = demo(&[]);
     for action in ["get", "wait", "update", "cancel"] {
         let failed = tasks(&demo, action, &["no-such-task"]);
@@ -293,15 +293,15 @@ fn a_name_that_means_nothing_is_4_and_says_so() {
         );
     }
     tasks(&demo, "get", &[]).fails(2, &["no ID was given"]);
-    tasks(&demo, "get", &["a", "b"]).fails(2, &["\"b\" is one word too many"]);
+    tasks(&demo, "get", &["a", "b"]).fails(2, &["unexpected argument \"b\""]);
     run(&["tasks"]).fails(2, &["carryall tasks"]);
     let without = canned(|_, _| Say::Error(-32601, "Method not found"));
-    run(&["tasks", "get", &without.url, "x"]).fails(4, &["the server keeps no tasks"]);
+    run(&["tasks", "get", &without.url, "x"]).fails(4, &["the server does not support tasks"]);
 }
 
 #[cfg(unix)]
 #[test]
-fn a_call_that_is_interrupted_cancels_its_task() {
+fn an_interrupted_call_cancels_its_task() {
     let demo = demo(&[]);
     let call = [
         "call",
@@ -315,18 +315,19 @@ fn a_call_that_is_interrupted_cancels_its_task() {
     ];
     let mut call = carryall(&call).start();
     let id = loop {
-        let line = call.err.next().expect("the name of the task");
-        if let Some((_, rest)) = line.split_once("is at work as task ") {
+        let line = call.err.next().expect("a line");
+        if let Some((_, rest)) = line.split_once("is running as task ") {
             break rest.split(';').next().unwrap().to_owned();
         }
     };
     call.signal("INT");
     assert_eq!(call.wait(), Some(130));
-    let said: Vec<String> = std::iter::from_fn(|| call.err.next()).collect();
+    let lines: Vec<String> = std::iter::from_fn(|| call.err.next()).collect();
     assert!(
-        said.iter()
-            .any(|line| *line == format!("The task {id} is cancelled.")),
-        "{said:?}"
+        lines
+            .iter()
+            .any(|line| *line == format!("Cancelled task {id}.")),
+        "{lines:?}"
     );
     assert_eq!(
         tasks(&demo, "get", &[&id]).ok()["status"],
@@ -336,18 +337,18 @@ fn a_call_that_is_interrupted_cancels_its_task() {
 
 #[cfg(unix)]
 #[test]
-fn who_only_waits_leaves_the_task_alone() {
+fn an_interrupted_wait_does_not_cancel_the_task() {
     let demo = demo(&[]);
-    let id = begin(&demo);
+    let id = start(&demo);
     until(&demo, &id, "input_required");
-    // Something has to be given, or it would end at once; and this it does not ask for.
-    let begun = run(&["call", &demo.url, "bake", "pause_ms=10000", "--no-wait"]).ok();
-    let slow = begun["taskId"].as_str().unwrap();
+    // This task asks for input only after a long time.
+    let started = run(&["call", &demo.url, "bake", "pause_ms=10000", "--no-wait"]).ok();
+    let slow = started["taskId"].as_str().unwrap();
     let mut waiting = carryall(&["tasks", "wait", &demo.url, slow, "--verbose"]).start();
     while !waiting
         .err
         .next()
-        .expect("news of the task")
+        .expect("a line")
         .starts_with("[task] kneading")
     {}
     waiting.signal("INT");
@@ -360,7 +361,7 @@ fn who_only_waits_leaves_the_task_alone() {
 }
 
 #[test]
-fn a_command_stands_in_for_the_server_here_too() {
+fn tasks_work_with_a_server_command() {
     let call = run(&[
         "call",
         "bake",
@@ -376,7 +377,7 @@ fn a_command_stands_in_for_the_server_here_too() {
         first_text(&call.ok()),
         &json!("1 loaf of bread with poppy seeds.")
     );
-    let begun = run(&[
+    let started = run(&[
         "call",
         "bake",
         "--no-wait",
@@ -385,25 +386,25 @@ fn a_command_stands_in_for_the_server_here_too() {
         "demo",
         "--stdio",
     ]);
-    assert_eq!(begun.ok()["resultType"], json!("task"));
+    assert_eq!(started.ok()["resultType"], json!("task"));
     assert!(
-        begun
+        started
             .stderr
             .contains("warning: the server was started for this call"),
-        "{begun:?}"
+        "{started:?}"
     );
     run(&["tasks", "get", "x", "--", common::BINARY, "demo", "--stdio"])
         .fails(4, &["Unknown task"]);
 }
 
 #[test]
-fn replicas_that_do_not_share_tasks_have_none() {
+fn replicas_without_shared_tasks_have_none() {
     let keyring = format!("1 {}", "ab".repeat(32));
     let demo = carryall(&["demo", "--listen", "127.0.0.1:0", "--announce", "json"])
         .env("CARRYALL_KEYRING", &keyring)
         .start();
     let url = demo.lines.json()["listening"].as_str().unwrap().to_owned();
-    // The same tool answers in rounds, and kneads once.
+    // The tool answers in rounds instead.
     let baked = run(&[
         "call",
         &url,
@@ -415,10 +416,10 @@ fn replicas_that_do_not_share_tasks_have_none() {
     ])
     .ok();
     assert_eq!(first_text(&baked), &json!("1 loaf of bread."));
-    run(&["tasks", "get", &url, "x"]).fails(4, &["the server keeps no tasks"]);
+    run(&["tasks", "get", &url, "x"]).fails(4, &["the server does not support tasks"]);
 }
 
-/// A task of a server that says what it likes.
+/// Returns a task for a canned server.
 fn task(status: &str, more: &Value) -> Say {
     let mut task = json!({
         "taskId": "t 1", "status": status, "createdAt": "2026-07-28T00:00:00Z", "lastUpdatedAt": "2026-07-28T00:00:00Z",
@@ -431,7 +432,7 @@ fn task(status: &str, more: &Value) -> Say {
 }
 
 #[test]
-fn the_end_of_a_task_is_that_of_the_call() {
+fn a_call_ends_as_its_task_does() {
     let ends = [
         (
             "failed",
@@ -449,7 +450,7 @@ fn the_end_of_a_task_is_that_of_the_call() {
             "completed",
             json!({"result": {"content": [], "isError": true}}),
             1,
-            "says that it failed",
+            "failed (isError)",
         ),
     ];
     for (status, more, code, said) in ends {
@@ -469,7 +470,9 @@ fn the_end_of_a_task_is_that_of_the_call() {
         run(&["tasks", "wait", &server.url, "t 1"]).fails(code, &[said]);
         let human = run(&["tasks", "get", &server.url, "t 1", "--format", "human"]);
         assert!(
-            human.code == 0 && human.stdout.contains("for good") && !human.stdout.contains('\x1b'),
+            human.code == 0
+                && human.stdout.contains("without limit")
+                && !human.stdout.contains('\x1b'),
             "{human:?}"
         );
     }
@@ -477,7 +480,7 @@ fn the_end_of_a_task_is_that_of_the_call() {
 
 // spec: ext-tasks-23, elicitation-07
 #[test]
-fn each_question_is_answered_once_however_often_it_is_told() {
+fn each_input_request_is_answered_once() {
     let polled = AtomicU32::new(0);
     let question = json!({"inputRequests": {"q": {"method": "elicitation/create", "params": {
         "message": "Sure?", "requestedSchema": {"type": "object", "properties": {"sure": {"type": "boolean"}}}
@@ -523,7 +526,7 @@ fn each_question_is_answered_once_however_often_it_is_told() {
         json!({"q": {"action": "accept", "content": {"sure": true}}})
     );
     assert_eq!(updates[0]["params"]["_meta"]["com.example/run"], json!(7));
-    // Nobody is at the terminal of this test: no page can be opened, and that is said.
+    // Without a terminal no page can be opened, so URL elicitation is not declared.
     let declared =
         &of("tools/call")[0]["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"];
     assert_eq!(declared["elicitation"], json!({"form": {}}));

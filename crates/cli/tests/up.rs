@@ -1,4 +1,4 @@
-//! `carryall up`, from the outside.
+//! `carryall up` as a process.
 #![cfg(unix)]
 
 mod up_support;
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use up_support::{
-    Carryall, ask, command, event_with, eventually, exchange, exists, overheard, request, send,
-    send_signal, try_send, whoami,
+    Carryall, ask, command, event_with, eventually, exchange, exists, recording_server, request,
+    send, send_signal, try_send, whoami,
 };
 
 const ANY_PORT: [&str; 3] = ["up", "--listen", "127.0.0.1:0"];
@@ -23,7 +23,7 @@ fn up(args: &[&str]) -> Carryall {
     carryall
 }
 
-/// Headers and body as the shell would understand the printed line.
+/// Parses URL, headers and body of the printed `curl` command.
 fn curl_line(printed: &str) -> (String, Vec<(String, String)>, String) {
     let line = printed
         .lines()
@@ -51,7 +51,7 @@ fn curl_line(printed: &str) -> (String, Vec<(String, String)>, String) {
 }
 
 #[test]
-fn the_printed_line_works_and_requests_go_round() {
+fn the_printed_command_works_and_replicas_take_turns() {
     let carryall = up(&["--replicas", "3"]);
     let (url, headers, body) = curl_line(&carryall.printed);
     let answers: Vec<String> = (0..6)
@@ -64,7 +64,7 @@ fn the_printed_line_works_and_requests_go_round() {
                 .to_owned()
         })
         .collect();
-    assert_eq!(answers[..3], answers[3..], "in turn, whoever asks");
+    assert_eq!(answers[..3], answers[3..], "in turn");
     let different: BTreeSet<&str> = answers.iter().map(String::as_str).collect();
     assert_eq!(
         different,
@@ -84,8 +84,8 @@ fn the_printed_line_works_and_requests_go_round() {
     );
 }
 
-/// Kills a replica and makes one call. That one may have reached it in its last moment; then it is
-/// not repeated, and the error says so. No later call has that excuse.
+/// Kills a replica and makes one call. Only this call may fail, if it has reached the replica
+/// before.
 fn kill(replica: u32, url: &str) {
     send_signal(replica, "KILL");
     let answer = ask(url, "tools/call", json!({"name": "whoami"}));
@@ -93,11 +93,11 @@ fn kill(replica: u32, url: &str) {
         answer["error"]["code"] == -31012 || answer.get("result").is_some(),
         "{answer}"
     );
-    eventually("it is reaped", || (!exists(replica)).then_some(()));
+    eventually("the process is reaped", || (!exists(replica)).then_some(()));
 }
 
 #[test]
-fn calls_and_subscriptions_outlive_a_killed_replica_and_ctrl_c_leaves_nothing() {
+fn calls_and_subscriptions_survive_killed_replicas_and_ctrl_c_stops_all() {
     let mut carryall = up(&[]);
     let url = carryall.url();
     let (headers, body) = request(
@@ -109,7 +109,7 @@ fn calls_and_subscriptions_outlive_a_killed_replica_and_ctrl_c_leaves_nothing() 
 
     let replicas = carryall.children();
     assert_eq!(replicas.len(), 2);
-    // Whichever of the two carries the subscription: both are killed, one after the other.
+    // Both are killed, one after the other, since either may carry the subscription.
     for victim in replicas {
         kill(victim, &url);
         for _ in 0..20 {
@@ -147,7 +147,7 @@ fn calls_and_subscriptions_outlive_a_killed_replica_and_ctrl_c_leaves_nothing() 
 }
 
 #[test]
-fn a_call_waits_for_the_only_replica_to_be_started_again() {
+fn a_call_waits_for_the_only_replica_to_restart() {
     let carryall = up(&["--replicas", "1"]);
     let url = carryall.url();
     for _ in 0..2 {
@@ -156,7 +156,7 @@ fn a_call_waits_for_the_only_replica_to_be_started_again() {
     }
 }
 
-/// Sends `tools/call` of `whoami` with headers changed.
+/// Calls `whoami` with changed headers.
 fn with_headers(url: &str, change: impl Fn(&mut Vec<(String, String)>)) -> (u16, Value) {
     let (mut headers, body) = request("tools/call", json!({"name": "whoami"}));
     change(&mut headers);
@@ -170,7 +170,7 @@ fn set(headers: &mut Vec<(String, String)>, name: &str, value: Option<&str>) {
 
 // spec: http-headers-30, http-headers-44, http-headers-45
 #[test]
-fn the_edge_decodes_and_checks_the_headers_itself() {
+fn the_gateway_decodes_and_checks_headers() {
     let carryall = up(&["--replicas", "1"]);
     let url = carryall.url();
     let name =
@@ -179,7 +179,7 @@ fn the_edge_decodes_and_checks_the_headers_itself() {
     assert_eq!(
         (status, &answer["result"]["content"][0]["text"]),
         (200, &json!("replica demo-1")),
-        "decoded before compared"
+        "decoded before the comparison"
     );
     for (status, answer) in [
         name("=?base64?eA==?="),
@@ -208,7 +208,7 @@ fn too_many_header_bytes_are_refused_and_others_are_answered() {
         "Mcp-Param-X".into(),
         format!("=?base64?{}?=", "A".repeat(1024 * 1024)),
     ));
-    // The edge may close while the rest is still on its way.
+    // The connection may be closed before all is sent.
     if let Some(answer) = try_send(&url, &headers, &body) {
         assert!(
             answer.starts_with("HTTP/1.1 431") || answer.starts_with("HTTP/1.1 400"),
@@ -221,8 +221,8 @@ fn too_many_header_bytes_are_refused_and_others_are_answered() {
 
 // spec: http-headers-33, gateway-derived-08, auth-security-19
 #[test]
-fn upstream_gets_the_calls_own_headers_with_the_name_mirrored_anew() {
-    let (upstream, heard) = overheard();
+fn an_upstream_receives_the_headers_of_the_call_with_its_own_name() {
+    let (upstream, heads) = recording_server();
     let demo = Carryall::demo("other");
     let carryall = up(&[
         "--http",
@@ -241,12 +241,12 @@ fn upstream_gets_the_calls_own_headers_with_the_name_mirrored_anew() {
     }
     let (status, answer) = exchange(&carryall.url(), &headers, &body);
     assert_eq!(
-        (status, &answer["result"]["heard"]),
+        (status, &answer["result"]["recorded"]),
         (200, &json!(true)),
         "{answer}"
     );
-    let head = eventually("the call is heard", || {
-        heard
+    let head = eventually("the call arrives", || {
+        heads
             .lock()
             .unwrap()
             .iter()
@@ -265,7 +265,7 @@ fn upstream_gets_the_calls_own_headers_with_the_name_mirrored_anew() {
 }
 
 #[test]
-fn replicas_go_with_a_parent_that_is_killed() {
+fn replicas_exit_if_their_parent_is_killed() {
     let mut carryall = up(&[]);
     let replicas = carryall.children();
     assert_eq!(replicas.len(), 2);
@@ -277,7 +277,7 @@ fn replicas_go_with_a_parent_that_is_killed() {
 }
 
 #[test]
-fn what_is_in_work_is_finished_before_the_end() {
+fn requests_in_flight_are_finished_before_the_end() {
     let mut carryall = up(&[]);
     let (headers, body) = request(
         "tools/call",
@@ -297,7 +297,7 @@ fn what_is_in_work_is_finished_before_the_end() {
 }
 
 #[test]
-fn asked_twice_it_does_not_wait_and_still_leaves_nothing() {
+fn a_second_signal_stops_at_once_and_leaves_no_process() {
     let mut carryall = up(&[]);
     let (headers, body) = request(
         "tools/call",
@@ -335,7 +335,7 @@ fn tool_names(url: &str) -> Vec<String> {
 
 // spec: tools-15
 #[test]
-fn several_servers_are_one_and_a_dead_one_takes_only_its_own_with_it() {
+fn several_servers_are_merged_and_an_unreachable_one_does_not_affect_others() {
     let (one, two) = (Carryall::demo("first"), Carryall::demo("second"));
     let (a, b) = (format!("a={}", one.url()), format!("b={}", two.url()));
     let carryall = up(&["--http", &a, "--http", &b]);
@@ -365,7 +365,7 @@ fn several_servers_are_one_and_a_dead_one_takes_only_its_own_with_it() {
 }
 
 #[test]
-fn urls_of_one_name_are_replicas_of_one_server() {
+fn urls_with_the_same_name_are_replicas() {
     let (one, two) = (Carryall::demo("first"), Carryall::demo("second"));
     let carryall = up(&[
         "--http",
@@ -386,7 +386,7 @@ fn urls_of_one_name_are_replicas_of_one_server() {
 }
 
 #[test]
-fn a_server_on_standard_streams_is_started_once_and_again_when_it_dies() {
+fn a_stdio_server_is_started_once_and_restarted_if_it_exits() {
     let program = env!("CARGO_BIN_EXE_carryall");
     let mut carryall = up(&[
         "--stdio",
@@ -410,7 +410,7 @@ fn a_server_on_standard_streams_is_started_once_and_again_when_it_dies() {
 }
 
 #[test]
-fn a_server_that_is_not_there_yet_is_named_and_answers_say_so() {
+fn an_unreachable_server_is_logged_and_calls_to_it_fail() {
     let free = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -431,25 +431,25 @@ fn a_server_that_is_not_there_yet_is_named_and_answers_say_so() {
 
 // spec: http-security-05
 #[test]
-fn unless_told_otherwise_it_is_for_this_machine_alone_and_takes_a_port_that_is_free() {
+fn the_default_address_is_loopback_on_a_free_port() {
     let start = || Carryall::start(&["up", "--replicas", "1"], "carryall ");
     let (one, two) = (start(), start());
     assert!(
         one.url().starts_with("http://127.0.0.1:") && two.url().starts_with("http://127.0.0.1:")
     );
     assert_ne!(one.url(), two.url());
-    let told = |carryall: &Carryall| {
+    let logged = |carryall: &Carryall| {
         carryall.url().contains(":8080/")
-            || carryall.log.lock().unwrap().contains("port 8080 is taken")
+            || carryall.log.lock().unwrap().contains("port 8080 is in use")
     };
     eventually("both say which port they took", || {
-        (told(&one) && told(&two)).then_some(())
+        (logged(&one) && logged(&two)).then_some(())
     });
     assert_eq!(whoami(&two.url(), "whoami"), "replica demo-1");
 }
 
 #[test]
-fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
+fn a_port_in_use_is_an_error_with_a_hint() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let output = command(&["up", "--listen", &address]).output().unwrap();
@@ -463,7 +463,7 @@ fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
 }
 
 #[test]
-fn what_cannot_work_is_refused_at_once() {
+fn invalid_options_are_refused() {
     for args in [
         ["up", "--http", "ftp://x/"],
         ["up", "--config", "/no/such/mcp.json"],
@@ -482,7 +482,7 @@ fn what_cannot_work_is_refused_at_once() {
 }
 
 #[test]
-fn quiet_prints_the_url_alone() {
+fn quiet_prints_only_the_url() {
     let mut carryall = Carryall::start(&[&ANY_PORT[..], &["--quiet"]].concat(), "/mcp");
     assert_eq!(carryall.printed, format!("{}\n", carryall.url()));
     carryall.signal("INT");

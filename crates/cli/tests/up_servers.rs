@@ -1,5 +1,4 @@
-//! `carryall up` and the servers behind it: those that are not there, those that want something,
-//! those of old.
+//! `carryall up` with various upstreams: unreachable, with credentials, legacy.
 #![cfg(unix)]
 
 mod up_support;
@@ -9,7 +8,8 @@ use std::io::{BufRead as _, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use up_support::{
-    Carryall, always, ask, command, eventually, exchange, overheard, plain, request, send, whoami,
+    Carryall, always, ask, command, eventually, exchange, plain, recording_server, request, send,
+    whoami,
 };
 
 const ANY_PORT: [&str; 3] = ["up", "--listen", "127.0.0.1:0"];
@@ -35,7 +35,7 @@ fn tool_names(url: &str) -> Vec<String> {
         .collect()
 }
 
-/// A directory of this test that goes with it.
+/// A temporary directory, removed on drop.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -56,13 +56,13 @@ impl Drop for Scratch {
     }
 }
 
-/// A program that is the demo server on standard streams, named `replica`.
+/// Installs a program that is the demo server on standard streams.
 fn install(path: &str, replica: &str) {
     let script = format!(
         "#!/bin/sh\nexec '{}' demo --stdio --replica {replica}\n",
         env!("CARGO_BIN_EXE_carryall")
     );
-    // Written elsewhere and renamed, so that it is never started half written.
+    // Renamed into place, so that it is never started half written.
     let fresh = format!("{path}.new");
     std::fs::write(&fresh, script).unwrap();
     std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -70,7 +70,7 @@ fn install(path: &str, replica: &str) {
 }
 
 #[test]
-fn a_command_that_does_not_start_costs_the_others_nothing_and_is_tried_again() {
+fn a_command_that_does_not_start_is_retried_without_affecting_others() {
     let scratch = Scratch::new("late");
     let program = scratch.file("server");
     let demo = Carryall::demo("first");
@@ -88,7 +88,7 @@ fn a_command_that_does_not_start_costs_the_others_nothing_and_is_tried_again() {
     assert_eq!(error["error"]["code"], -31010, "{error}");
 
     install(&program, "late");
-    eventually("it is started when it is there", || {
+    eventually("the program is started", || {
         let answer = ask(&url, "tools/call", json!({"name": "late__whoami"}));
         (answer["result"]["content"][0]["text"] == "replica late").then_some(())
     });
@@ -98,7 +98,7 @@ fn a_command_that_does_not_start_costs_the_others_nothing_and_is_tried_again() {
 }
 
 #[test]
-fn the_endpoint_is_there_before_its_servers_and_the_first_call_waits_for_them() {
+fn the_endpoint_does_not_wait_for_its_servers_but_the_first_call_does() {
     let scratch = Scratch::new("slow");
     let program = scratch.file("server");
     install(&program, "slow");
@@ -110,7 +110,7 @@ fn the_endpoint_is_there_before_its_servers_and_the_first_call_waits_for_them() 
     let mut carryall = up(&args);
     assert!(
         !carryall.log.lock().unwrap().contains("speaks"),
-        "none of them can have started yet"
+        "none can have started yet"
     );
     for name in names {
         assert_eq!(
@@ -123,7 +123,7 @@ fn the_endpoint_is_there_before_its_servers_and_the_first_call_waits_for_them() 
 }
 
 #[test]
-fn a_single_command_that_does_not_start_is_an_error_in_answers() {
+fn calls_to_a_single_command_that_does_not_start_fail() {
     let mut carryall = up(&["--stdio", "/no/such/program"]);
     logged(&carryall, "program does not start");
     let error = ask(&carryall.url(), "tools/list", json!({}));
@@ -134,8 +134,8 @@ fn a_single_command_that_does_not_start_is_an_error_in_answers() {
 
 // spec: auth-security-19
 #[test]
-fn headers_for_a_server_are_sent_there_and_shown_nowhere() {
-    let (upstream, heard) = overheard();
+fn upstream_headers_are_sent_and_not_logged() {
+    let (upstream, heads) = recording_server();
     let mut command = command(&ANY_PORT);
     command.args([
         "--verbose",
@@ -149,8 +149,8 @@ fn headers_for_a_server_are_sent_there_and_shown_nowhere() {
     let (mut headers, body) = request("tools/call", json!({"name": "x"}));
     headers.push(("Authorization".into(), "Bearer of-the-client".into()));
     assert_eq!(exchange(&carryall.url(), &headers, &body).0, 200);
-    let head = eventually("the call is heard", || {
-        heard
+    let head = eventually("the call arrives", || {
+        heads
             .lock()
             .unwrap()
             .iter()
@@ -173,10 +173,10 @@ const FORBIDDEN: &str =
     "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno";
 
 #[test]
-fn a_server_that_wants_credentials_is_named_and_clients_of_every_revision_get_its_status() {
+fn a_missing_credential_is_logged_and_reported_to_clients() {
     for (response, status, code, says) in [
         (UNAUTHORIZED, 401, -31015, "=Authorization: Bearer"),
-        (FORBIDDEN, 403, -31016, "refuses access"),
+        (FORBIDDEN, 403, -31016, "denies access"),
     ] {
         let carryall = up(&["--http", &always(response)]);
         logged(&carryall, says);
@@ -221,7 +221,7 @@ fn initialize() -> String {
     json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}).to_string()
 }
 
-/// Shakes hands as a client of an earlier revision does; the id of its session.
+/// Does the handshake of a legacy client and returns the session id.
 fn session(url: &str) -> String {
     let mut answer = send(url, &legacy_headers(None), &initialize());
     let mut line = String::new();
@@ -246,8 +246,8 @@ fn a_tool_that_mirrors_arguments_works_for_legacy_clients() {
         vec![format!("a={}", demo.url()), format!("b={}", demo.url())],
     ] {
         let prefix = if servers.len() > 1 { "b__" } else { "" };
-        // Otherwise calls of a legacy client go to the legacy side of the demo, which mirrors
-        // nothing.
+        // With a detected era, calls of a legacy client would use the legacy side of the demo,
+        // which has no mirrored headers.
         let servers = servers.iter().flat_map(|server| ["--http", server]);
         let carryall = up(&["--era", "modern"]
             .into_iter()
@@ -266,17 +266,17 @@ fn a_tool_that_mirrors_arguments_works_for_legacy_clients() {
 }
 
 #[test]
-fn a_forced_era_is_spoken_from_the_first_request_on() {
-    let (upstream, heard) = overheard();
+fn a_forced_era_is_used_from_the_first_request() {
+    let (upstream, heads) = recording_server();
     let _carryall = up(&["--http", &format!("old={upstream}"), "--era", "old=legacy"]);
-    let first = eventually("a request is heard", || {
-        heard.lock().unwrap().first().cloned()
+    let first = eventually("a request arrives", || {
+        heads.lock().unwrap().first().cloned()
     });
     assert!(!first.to_lowercase().contains("mcp-method"), "{first}");
 }
 
 #[test]
-fn who_shares_the_sessions_of_a_server_is_said_at_the_start() {
+fn the_sharing_of_sessions_is_logged_at_the_start() {
     for (scope, says) in [
         (None, "all of them share its sessions"),
         (
@@ -289,7 +289,7 @@ fn who_shares_the_sessions_of_a_server_is_said_at_the_start() {
         let mut args = vec!["--stdio", &program, "--era", "legacy"];
         args.extend(scope.into_iter().flat_map(|scope| ["--sessions", scope]));
         let carryall = up(&args);
-        logged(&carryall, "a revision with sessions");
+        logged(&carryall, "which has sessions");
         logged(&carryall, says);
     }
 }
@@ -303,7 +303,7 @@ fn status(answer: &str) -> u16 {
 }
 
 #[test]
-fn names_and_origins_are_accepted_as_told_and_no_others() {
+fn only_allowed_hosts_and_origins_are_accepted() {
     let demo = |args: &[&str]| {
         let start = ["demo", "--listen", "127.0.0.1:0", "--announce", "json"];
         Carryall::start(&[&start, args].concat(), "listening")
@@ -351,7 +351,7 @@ const WRONG_HOST: &str = "HTTP/1.1 403 Forbidden\r\nContent-Type: application/js
     \"message\":\"Host \\\"mcp.example.com\\\" is not a name of this server\"}}";
 
 #[test]
-fn a_host_that_the_server_does_not_know_is_not_taken_for_missing_credentials() {
+fn a_refused_host_is_not_reported_as_missing_credentials() {
     let (_, body) = WRONG_HOST.split_once("\r\n\r\n").unwrap();
     assert!(
         WRONG_HOST.contains(&format!("Content-Length: {}\r\n", body.len())),
@@ -367,7 +367,7 @@ fn a_host_that_the_server_does_not_know_is_not_taken_for_missing_credentials() {
     assert!(!errors.contains("Authorization"), "{errors}");
 }
 
-/// As `send`, with a `Host` of one's own; the status.
+/// Like `send`, with an optional `Host` header. Returns the status.
 fn with_host(url: &str, headers: &[(String, String)], body: &str) -> u16 {
     use std::io::Write as _;
     let authority = url
@@ -377,7 +377,7 @@ fn with_host(url: &str, headers: &[(String, String)], body: &str) -> u16 {
         .unwrap()
         .0;
     let mut stream = std::net::TcpStream::connect(authority).unwrap();
-    stream.set_read_timeout(Some(up_support::PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(up_support::TIMEOUT)).unwrap();
     let host = if headers.iter().any(|(name, _)| name == "Host") {
         String::new()
     } else {
@@ -397,7 +397,7 @@ fn with_host(url: &str, headers: &[(String, String)], body: &str) -> u16 {
 }
 
 #[test]
-fn probes_are_answered_whatever_host_they_name_and_readiness_follows_the_servers() {
+fn probes_ignore_the_host_and_readiness_follows_the_upstreams() {
     let free = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -416,25 +416,21 @@ fn probes_are_answered_whatever_host_they_name_and_readiness_follows_the_servers
     };
     assert!(probe("GET", "/health").ends_with("\r\n\r\nok\n"));
     assert_eq!(status(&probe("HEAD", "/health")), 200);
-    assert_eq!(
-        status(&probe("GET", "/ready")),
-        503,
-        "nobody answers behind it"
-    );
+    assert_eq!(status(&probe("GET", "/ready")), 503, "no upstream answers");
     assert_eq!(status(&probe("POST", "/ready")), 404);
     assert_eq!(status(&probe("GET", "/healthy")), 404);
     let _server = Carryall::start(
         &["demo", "--listen", &free.to_string(), "--announce", "json"],
         "listening",
     );
-    eventually("it is ready", || {
+    eventually("the endpoint is ready", || {
         (status(&probe("GET", "/ready")) == 200).then_some(())
     });
-    logged(&carryall, "answers now");
+    logged(&carryall, "now answers");
 }
 
 #[test]
-fn a_slash_at_the_end_of_the_path_makes_no_difference() {
+fn a_trailing_slash_is_ignored() {
     let carryall = up(&["--replicas", "1"]);
     assert_eq!(
         whoami(&format!("{}/", carryall.url()), "whoami"),
@@ -451,7 +447,7 @@ fn a_slash_at_the_end_of_the_path_makes_no_difference() {
 }
 
 #[test]
-fn http_sse_is_served_when_it_was_asked_for() {
+fn http_sse_is_served_if_enabled() {
     let headers = [("Accept", "text/event-stream")];
     let without = up(&["--replicas", "1"]);
     assert_eq!(status(&plain("GET", &without.url(), "/sse", &headers)), 404);
@@ -466,7 +462,7 @@ fn http_sse_is_served_when_it_was_asked_for() {
         .0
         .to_owned();
     let mut stream = std::net::TcpStream::connect(&authority).unwrap();
-    stream.set_read_timeout(Some(up_support::PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(up_support::TIMEOUT)).unwrap();
     std::io::Write::write_all(
         &mut stream,
         format!("GET /sse HTTP/1.1\r\nHost: {authority}\r\nAccept: text/event-stream\r\n\r\n")
@@ -484,7 +480,7 @@ fn http_sse_is_served_when_it_was_asked_for() {
 }
 
 #[test]
-fn a_configuration_names_servers_with_their_variables_directories_and_headers() {
+fn a_configuration_sets_variables_directories_and_headers() {
     let scratch = Scratch::new("config");
     let program = scratch.file("server");
     std::fs::write(
@@ -496,7 +492,7 @@ fn a_configuration_names_servers_with_their_variables_directories_and_headers() 
     )
     .unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let (upstream, heard) = overheard();
+    let (upstream, heads) = recording_server();
     let directory = scratch.file("here");
     std::fs::create_dir_all(&directory).unwrap();
     let config = scratch.file("mcp.json");
@@ -516,7 +512,7 @@ fn a_configuration_names_servers_with_their_variables_directories_and_headers() 
         "replica given-here"
     );
     eventually("the header is sent", || {
-        heard
+        heads
             .lock()
             .unwrap()
             .iter()
@@ -527,7 +523,7 @@ fn a_configuration_names_servers_with_their_variables_directories_and_headers() 
 }
 
 #[test]
-fn the_time_for_each_part_of_a_list_can_be_chosen() {
+fn the_fan_out_timeout_can_be_set() {
     let demo = Carryall::demo("first");
     let carryall = up(&[
         "--http",

@@ -332,7 +332,7 @@ fn everything() -> Vec<CommandCheck> {
             "call, sampling",
             &[
                 "call",
-                "--say",
+                "--sample",
                 "I am a model.",
                 "trigger-sampling-request",
                 "prompt=Who?",

@@ -1,17 +1,16 @@
-//! What a JSON Schema says about arguments, as far as a command line needs to know.
+//! Reads the parts of a JSON Schema that a command line needs.
 
-use super::choices::choices;
 use carryall::types::{JsonObject, JsonValue};
 use std::collections::BTreeSet;
 
-/// Nested references and branches that are followed: schemas may refer to themselves.
+/// Maximum nesting of references and branches, since schemas may refer to themselves.
 pub(super) const MAX_DEPTH: usize = 16;
-/// Schemas that are looked at for one argument: branches that refer to each other would multiply.
+/// Maximum number of subschemas per argument, since branches that refer to each other multiply.
 pub(super) const MAX_SCHEMAS: usize = 1_000;
 
 /// The type of a JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub(crate) enum JsonType {
     Integer,
     Number,
     Boolean,
@@ -21,7 +20,7 @@ pub(crate) enum Kind {
     Null,
 }
 
-impl Kind {
+impl JsonType {
     const ALL: [(&'static str, Self); 7] = [
         ("integer", Self::Integer),
         ("number", Self::Number),
@@ -32,11 +31,11 @@ impl Kind {
         ("null", Self::Null),
     ];
 
-    fn of_name(name: &str) -> Option<Self> {
+    fn from_name(name: &str) -> Option<Self> {
         Self::ALL
             .iter()
             .find(|(known, _)| *known == name)
-            .map(|(_, kind)| *kind)
+            .map(|(_, json_type)| *json_type)
     }
 
     fn of_value(value: &JsonValue) -> Self {
@@ -51,21 +50,21 @@ impl Kind {
         }
     }
 
-    /// Its name in JSON Schema.
+    /// Returns the name in JSON Schema.
     pub(crate) fn name(self) -> &'static str {
         Self::ALL
             .iter()
-            .find(|(_, kind)| *kind == self)
+            .find(|(_, known)| *known == self)
             .map_or("", |(name, _)| name)
     }
 }
 
-/// The schema of one argument.
+/// Returns the schema of one argument.
 pub(crate) fn property<'a>(schema: &'a JsonObject, key: &str) -> Option<&'a JsonValue> {
     schema.get("properties")?.get(key)
 }
 
-/// The names of the required arguments.
+/// Returns the names of the required arguments.
 pub(crate) fn required(schema: &JsonObject) -> impl Iterator<Item = &str> {
     schema
         .get("required")
@@ -75,35 +74,35 @@ pub(crate) fn required(schema: &JsonObject) -> impl Iterator<Item = &str> {
         .filter_map(JsonValue::as_str)
 }
 
-/// The types that an argument may have; none when the schema does not say.
-pub(crate) fn kinds_of(schema: &JsonObject, key: &str) -> BTreeSet<Kind> {
-    let mut kinds = BTreeSet::new();
+/// Returns the types that an argument may have; empty if the schema does not say.
+pub(super) fn types_of(schema: &JsonObject, key: &str) -> BTreeSet<JsonType> {
+    let mut types = BTreeSet::new();
     if let Some(property) = property(schema, key) {
         visit(
             property,
             schema,
             MAX_DEPTH,
             &mut { MAX_SCHEMAS },
-            &mut |schema| collect(schema, &mut kinds),
+            &mut |schema| collect_types(schema, &mut types),
         );
     }
-    kinds
+    types
 }
 
-/// Calls `look` with a schema, with its branches, and with what they refer to, as far as the bounds
-/// allow.
+/// Calls `visitor` with a schema, its branches, and the schemas that they refer to, within the
+/// bounds.
 fn visit<'a>(
     schema: &'a JsonValue,
     root: &'a JsonObject,
     depth: usize,
-    left: &mut usize,
-    look: &mut dyn FnMut(&'a JsonValue),
+    budget: &mut usize,
+    visitor: &mut dyn FnMut(&'a JsonValue),
 ) {
-    let (Some(depth), Some(rest)) = (depth.checked_sub(1), left.checked_sub(1)) else {
+    let (Some(depth), Some(rest)) = (depth.checked_sub(1), budget.checked_sub(1)) else {
         return;
     };
-    *left = rest;
-    look(schema);
+    *budget = rest;
+    visitor(schema);
     for branches in ["anyOf", "oneOf", "allOf"] {
         for branch in schema
             .get(branches)
@@ -111,7 +110,7 @@ fn visit<'a>(
             .into_iter()
             .flatten()
         {
-            visit(branch, root, depth, left, look);
+            visit(branch, root, depth, budget, visitor);
         }
     }
     if let Some(target) = schema
@@ -119,18 +118,18 @@ fn visit<'a>(
         .and_then(JsonValue::as_str)
         .and_then(|reference| resolve(reference, root))
     {
-        visit(target, root, depth, left, look);
+        visit(target, root, depth, budget, visitor);
     }
 }
 
-fn collect(schema: &JsonValue, kinds: &mut BTreeSet<Kind>) {
+fn collect_types(schema: &JsonValue, types: &mut BTreeSet<JsonType>) {
     match schema.get("type") {
-        Some(JsonValue::String(name)) => kinds.extend(Kind::of_name(name)),
-        Some(JsonValue::Array(names)) => kinds.extend(
+        Some(JsonValue::String(name)) => types.extend(JsonType::from_name(name)),
+        Some(JsonValue::Array(names)) => types.extend(
             names
                 .iter()
                 .filter_map(JsonValue::as_str)
-                .filter_map(Kind::of_name),
+                .filter_map(JsonType::from_name),
         ),
         _ => {
             let values = schema
@@ -139,12 +138,12 @@ fn collect(schema: &JsonValue, kinds: &mut BTreeSet<Kind>) {
                 .into_iter()
                 .flatten()
                 .chain(schema.get("const"));
-            kinds.extend(values.map(Kind::of_value));
+            types.extend(values.map(JsonType::of_value));
         }
     }
 }
 
-/// What a reference within the schema leads to. Others are never followed.
+/// Resolves a reference within the schema. Others are not followed.
 pub(super) fn resolve<'a>(reference: &str, root: &'a JsonObject) -> Option<&'a JsonValue> {
     let mut steps = reference
         .strip_prefix("#/")?
@@ -154,76 +153,39 @@ pub(super) fn resolve<'a>(reference: &str, root: &'a JsonObject) -> Option<&'a J
     steps.try_fold(first, |value, step| value.get(step))
 }
 
-/// `integer`, `string or null`, `array of string`, `low|normal|high`: what an argument takes, for
-/// people.
-pub(crate) fn types_shown(schema: &JsonObject, key: &str) -> String {
-    let Some(property) = property(schema, key) else {
-        return "any".into();
-    };
-    let target = property
-        .get("$ref")
-        .and_then(JsonValue::as_str)
-        .and_then(|reference| resolve(reference, schema))
-        .unwrap_or(property);
-    match choices(schema, key) {
-        Some(choices) if choices.of_items => return format!("array of {}", choices.shown()),
-        Some(choices) => return choices.shown(),
-        None => {}
-    }
-    let kinds = kinds_of(schema, key);
-    let names: Vec<String> = kinds
-        .iter()
-        .map(|kind| {
-            match (
-                kind,
-                target
-                    .get("items")
-                    .and_then(|items| items.get("type"))
-                    .and_then(JsonValue::as_str),
-            ) {
-                (Kind::Array, Some(item)) => format!("array of {item}"),
-                (kind, _) => kind.name().to_owned(),
-            }
-        })
-        .collect();
-    if names.is_empty() {
-        "any".into()
-    } else {
-        names.join(" or ")
-    }
-}
-
-/// The JSON value that `text` stands for where these types are allowed. Where strings are, it is a
-/// string.
-pub(super) fn convert(text: &str, kinds: &BTreeSet<Kind>) -> Result<JsonValue, String> {
-    if kinds.is_empty() || kinds.contains(&Kind::String) {
+/// Converts text to a JSON value of one of these types; to a string if strings are allowed.
+///
+/// # Errors
+/// Text that is a value of none of the types.
+pub(super) fn convert(text: &str, types: &BTreeSet<JsonType>) -> Result<JsonValue, String> {
+    if types.is_empty() || types.contains(&JsonType::String) {
         return Ok(text.into());
     }
     let parsed = serde_json::from_str::<JsonValue>(text.trim()).ok();
     let fits = |value: &JsonValue| {
-        let kind = Kind::of_value(value);
-        kinds.contains(&kind)
-            || kind == Kind::Integer && kinds.contains(&Kind::Number)
+        let found = JsonType::of_value(value);
+        types.contains(&found)
+            || found == JsonType::Integer && types.contains(&JsonType::Number)
             // `2.0` is an integer in JSON Schema.
-            || kind == Kind::Number && kinds.contains(&Kind::Integer) && value.as_f64().is_some_and(|number| number.fract() == 0.0)
+            || found == JsonType::Number && types.contains(&JsonType::Integer) && value.as_f64().is_some_and(|number| number.fract() == 0.0)
     };
     match parsed {
         Some(value) if fits(&value) => Ok(value),
         _ => {
-            let names: Vec<String> = kinds.iter().map(|kind| with_article(*kind)).collect();
+            let names: Vec<String> = types.iter().copied().map(with_article).collect();
             Err(format!("{text:?} is not {}", names.join(" or ")))
         }
     }
 }
 
-fn with_article(kind: Kind) -> String {
-    match kind {
-        Kind::Null => "null".into(),
-        Kind::Boolean => "a boolean (true or false)".into(),
-        Kind::Array => "an array, like [1, 2]".into(),
-        Kind::Object => "an object, like {\"key\": 1}".into(),
-        Kind::Integer => "an integer".into(),
-        Kind::Number => "a number".into(),
-        Kind::String => "a string".into(),
+fn with_article(json_type: JsonType) -> String {
+    match json_type {
+        JsonType::Null => "null".into(),
+        JsonType::Boolean => "a boolean (true or false)".into(),
+        JsonType::Array => "an array, like [1, 2]".into(),
+        JsonType::Object => "an object, like {\"key\": 1}".into(),
+        JsonType::Integer => "an integer".into(),
+        JsonType::Number => "a number".into(),
+        JsonType::String => "a string".into(),
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::fail::Exit;
+use crate::exit::ExitStatus;
 use serde_json::json;
 
 fn object(value: JsonValue) -> JsonObject {
@@ -31,13 +31,13 @@ fn schema() -> JsonObject {
     }))
 }
 
-fn convert(words: &[&str]) -> Result<JsonValue, Fail> {
+fn convert(words: &[&str]) -> Result<JsonValue, CliError> {
     let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
     for_schema(&words, &schema()).map(JsonValue::Object)
 }
 
 #[test]
-fn text_becomes_what_the_schema_says() {
+fn text_is_converted_to_the_type_in_the_schema() {
     let cases = [
         ("name=5", json!({"name": "5"})),
         ("name=a=b", json!({"name": "a=b"})),
@@ -68,7 +68,7 @@ fn text_becomes_what_the_schema_says() {
 }
 
 #[test]
-fn json_is_taken_as_it_stands() {
+fn json_is_passed_unchanged() {
     assert_eq!(
         convert(&["name:=5", "free:=[1,{\"a\":null}]"]).unwrap(),
         json!({"name": 5, "free": [1, {"a": null}]})
@@ -76,7 +76,7 @@ fn json_is_taken_as_it_stands() {
 }
 
 #[test]
-fn files_hold_text_json_or_everything() {
+fn files_contain_text_json_or_all_arguments() {
     let file = std::env::temp_dir().join(format!("carryall-args-{}.json", std::process::id()));
     std::fs::write(&file, r#"{"name": "from file", "count": 7}"#).unwrap();
     let at = format!("@{}", file.display());
@@ -104,7 +104,7 @@ fn files_hold_text_json_or_everything() {
 }
 
 #[test]
-fn what_does_not_fit_says_why() {
+fn invalid_arguments_say_why() {
     for (word, why) in [
         ("count=many", "\"many\" is not an integer"),
         ("count=1.5", "not an integer"),
@@ -113,15 +113,15 @@ fn what_does_not_fit_says_why() {
         ("tags=a,b", "[1, 2]"),
         ("maybe=x", "an integer or null"),
         ("name:=x", "not JSON"),
-        ("word", "not understood"),
+        ("word", "invalid argument"),
         ("=x", "no name"),
         (":=1", "no name"),
         ("@/no/such/file", "cannot read"),
         ("name=@/no/such/file", "cannot read"),
     ] {
-        let fail = convert(&[word]).unwrap_err();
-        assert_eq!(fail.exit, Exit::Usage, "{word}");
-        assert!(fail.what.contains(why), "{word}: {fail}");
+        let error = convert(&[word]).unwrap_err();
+        assert_eq!(error.status, ExitStatus::Usage, "{word}");
+        assert!(error.message.contains(why), "{word}: {error}");
     }
 }
 
@@ -134,9 +134,9 @@ fn prompts_take_strings() {
 }
 
 #[test]
-fn types_are_shown_for_people() {
+fn types_are_described() {
     let schema = schema();
-    let shown = |key| types_shown(&schema, key);
+    let shown = |key| describe_type(&schema, key);
     assert_eq!(shown("tags"), "array of string");
     assert_eq!(shown("maybe"), "integer or null");
     assert_eq!(shown("unit"), "c|f");

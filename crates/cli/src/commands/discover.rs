@@ -1,64 +1,73 @@
-//! `carryall discover`: what a server is and can do.
+//! `carryall discover`: shows what a server is and offers.
 
 use super::no_more;
-use crate::connect::{self, Server, ServerOptions};
-use crate::fail::{Exit, Fail};
-use crate::render;
-use crate::screen::Format;
+use crate::connection::{self, ConnectOptions, ConnectedServer};
+use crate::error::CliError;
+use crate::exit::ExitStatus;
+use crate::output::{OutputFormat, render};
 use carryall::proto::{EraDecision, key};
 use carryall::types::{DiscoverResult, Implementation, ServerCapabilities};
 use serde::Deserialize as _;
 
-/// The member of `_meta` under which JSON output says which era the server is of.
+/// The member of `_meta` with the detected era in JSON output.
 const ERA_KEY: &str = "carryall/era";
 
-/// Show what a server is and what it can do
+/// Show what a server is and what it offers
 #[derive(Debug, clap::Args)]
-pub(crate) struct Discover {
-    /// The server: a URL, a name from an mcp.json, stdio:'COMMAND' or unix:PATH
+pub(crate) struct DiscoverCommand {
+    /// Server: a URL, a name from an mcp.json, stdio:'COMMAND' or unix:PATH
     #[arg(value_name = "TARGET")]
     pub(crate) target: Option<String>,
-    /// A command to start as the server, instead of TARGET
+    /// Command that starts the server, instead of TARGET
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
     #[command(flatten)]
-    pub(crate) server: ServerOptions,
+    pub(crate) options: ConnectOptions,
 }
 
-impl Discover {
-    pub(crate) async fn run(self) -> Result<Exit, Fail> {
-        let (target, words) = self.server.split(self.target, Vec::new(), self.command)?;
+impl DiscoverCommand {
+    pub(crate) async fn run(self) -> Result<ExitStatus, CliError> {
+        let (target, words) = self
+            .options
+            .resolve(self.target, Vec::new(), self.command)?;
         no_more(&words)?;
-        connect::with(target, &self.server, Exit::Interrupted, async |server| {
-            let busy = server.busy("asking what the server is");
-            let request = server.client.discover().with(server.options());
-            let found = busy
-                .during(request.into_future())
-                .await
-                .map_err(|error| server.failed(&error))?;
-            match server.screen.format {
-                Format::Json => server.screen.json(&with_era(found, server.client.era()))?,
-                Format::Human => server.screen.print(&shown(server, &found))?,
-            }
-            Ok(Exit::Ok)
-        })
+        connection::with(
+            target,
+            &self.options,
+            ExitStatus::Interrupted,
+            async |server| {
+                let spinner = server.spinner("discovering the server");
+                let request = server.client.discover().with(server.call_options());
+                let found = spinner
+                    .during(request.into_future())
+                    .await
+                    .map_err(|error| server.error(&error))?;
+                match server.output.format {
+                    OutputFormat::Json => {
+                        server.output.json(&with_era(found, server.client.era()))?
+                    }
+                    OutputFormat::Human => server.output.print(&render(server, &found))?,
+                }
+                Ok(ExitStatus::Ok)
+            },
+        )
         .await
     }
 }
 
-/// The result, with what was found out about the server's era beside what it says about itself.
+/// Adds the detected era to the result.
 fn with_era(mut found: DiscoverResult, era: Option<EraDecision>) -> DiscoverResult {
     if let Some(EraDecision { version, why }) = era {
-        let told = serde_json::json!({"version": version.as_str(), "modern": version.is_modern(), "why": why});
+        let detected = serde_json::json!({"version": version.as_str(), "modern": version.is_modern(), "why": why});
         found
             .meta
             .get_or_insert_default()
-            .insert(ERA_KEY.to_owned(), told);
+            .insert(ERA_KEY.to_owned(), detected);
     }
     found
 }
 
-fn shown(server: &Server, found: &DiscoverResult) -> String {
+fn render(server: &ConnectedServer, found: &DiscoverResult) -> String {
     let info = found
         .meta
         .as_ref()
@@ -68,19 +77,20 @@ fn shown(server: &Server, found: &DiscoverResult) -> String {
     match info {
         Some(info) => {
             facts.push(("Server", format!("{} {}", info.name, info.version)));
-            let more = [
+            let details = [
                 ("Title", info.title),
                 ("About", info.description),
                 ("Website", info.website_url),
             ];
             facts.extend(
-                more.into_iter()
+                details
+                    .into_iter()
                     .filter_map(|(title, value)| Some((title, value?))),
             );
         }
-        None => facts.push(("Server", "does not say what it is".to_owned())),
+        None => facts.push(("Server", "(unnamed)".to_owned())),
     }
-    facts.push(("At", server.place.clone()));
+    facts.push(("Target", server.label.clone()));
     facts.push(("Versions", found.supported_versions.join(", ")));
     facts.extend(server.client.era().map(|era| ("Era", era.to_string())));
     let offers = capabilities(&found.capabilities);
@@ -109,12 +119,12 @@ fn shown(server: &Server, found: &DiscoverResult) -> String {
             .clone()
             .map(|instructions| ("Instructions", instructions)),
     );
-    render::facts(&server.screen, facts)
+    render::facts(&server.output, facts)
 }
 
-/// What a server offers, in words.
+/// Describes the capabilities of a server.
 pub(super) fn capabilities(capabilities: &ServerCapabilities) -> Vec<String> {
-    let told = |name: &str, extras: &[(&str, Option<bool>)]| {
+    let describe = |name: &str, extras: &[(&str, Option<bool>)]| {
         let extras: Vec<&str> = extras
             .iter()
             .filter(|(_, on)| *on == Some(true))
@@ -131,19 +141,19 @@ pub(super) fn capabilities(capabilities: &ServerCapabilities) -> Vec<String> {
         capabilities
             .tools
             .as_ref()
-            .map(|tools| told("tools", &[("tells of changes", tools.list_changed)])),
+            .map(|tools| describe("tools", &[("notifies of changes", tools.list_changed)])),
     );
     offers.extend(
         capabilities
             .prompts
             .as_ref()
-            .map(|prompts| told("prompts", &[("tells of changes", prompts.list_changed)])),
+            .map(|prompts| describe("prompts", &[("notifies of changes", prompts.list_changed)])),
     );
     offers.extend(capabilities.resources.as_ref().map(|resources| {
-        told(
+        describe(
             "resources",
             &[
-                ("tells of changes", resources.list_changed),
+                ("notifies of changes", resources.list_changed),
                 ("subscriptions", resources.subscribe),
             ],
         )

@@ -1,34 +1,34 @@
-//! `carryall listen`: tells of changes as they happen.
+//! `carryall listen`: shows changes as they happen.
 
-use crate::connect::{self, Server, ServerOptions};
+use crate::connection::{self, ConnectOptions, ConnectedServer};
 use crate::duration;
-use crate::fail::{Exit, Fail};
-use crate::screen::{Format, NAME};
-use crate::text;
+use crate::error::CliError;
+use crate::exit::ExitStatus;
+use crate::output::{NAME, OutputFormat, text};
 use carryall::client::Change;
 use carryall::types::SubscriptionFilter;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 const EXAMPLES: &str = "\
-Without --tools, --prompts, --resources and URIs it listens for changes of all three lists.
-It ends with Ctrl-C (exit code 0), or when the server ends the subscription. A broken connection is opened again.
+Without --tools, --prompts, --resources and URIs, the command listens for changes of all three lists. \
+It ends with Ctrl-C (exit code 0), or when the server ends the subscription. It reconnects after a failure.
 
 Examples:
   carryall listen localhost:8080 --tools demo://notice
   carryall listen localhost:8080 --format json | jq .method";
 
-/// Tell of changes as they happen, one line each
+/// Show changes as they happen, one line each
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = EXAMPLES,
     override_usage = "carryall listen [OPTIONS] TARGET [URI]...\n       carryall listen [OPTIONS] [URI]... -- COMMAND [ARG]..."
 )]
-pub(crate) struct Listen {
-    /// The server: a URL, a name from an mcp.json, stdio:'COMMAND' or unix:PATH
+pub(crate) struct ListenCommand {
+    /// Server: a URL, a name from an mcp.json, stdio:'COMMAND' or unix:PATH
     #[arg(value_name = "TARGET")]
     pub(crate) target: Option<String>,
-    /// Resources whose updates to listen for
+    /// Resources to listen for updates of
     #[arg(value_name = "URI")]
     pub(crate) uris: Vec<String>,
     /// Listen for changes of the list of tools
@@ -40,30 +40,30 @@ pub(crate) struct Listen {
     /// Listen for changes of the list of resources
     #[arg(long)]
     pub(crate) resources: bool,
-    /// End after so many changes
+    /// End after this number of changes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
     /// End after this time
     #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
-    pub(crate) lasting: Option<Duration>,
-    /// A command to start as the server, instead of TARGET
+    pub(crate) duration: Option<Duration>,
+    /// Command that starts the server, instead of TARGET
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
     #[command(flatten)]
-    pub(crate) server: ServerOptions,
+    pub(crate) options: ConnectOptions,
 }
 
-impl Listen {
-    pub(crate) async fn run(self) -> Result<Exit, Fail> {
-        let (target, uris) = self.server.split(self.target, self.uris, self.command)?;
+impl ListenCommand {
+    pub(crate) async fn run(self) -> Result<ExitStatus, CliError> {
+        let (target, uris) = self.options.resolve(self.target, self.uris, self.command)?;
         let filter = filter(self.tools, self.prompts, self.resources, uris);
-        connect::with(target, &self.server, Exit::Ok, async |server| {
-            let listening = listen(server, filter, self.count, self.server.timeout);
-            match self.lasting {
+        connection::with(target, &self.options, ExitStatus::Ok, async |server| {
+            let listening = listen(server, filter, self.count, self.options.timeout);
+            match self.duration {
                 None => listening.await,
                 Some(time) => tokio::time::timeout(time, listening)
                     .await
-                    .unwrap_or(Ok(Exit::Ok)),
+                    .unwrap_or(Ok(ExitStatus::Ok)),
             }
         })
         .await
@@ -81,60 +81,58 @@ fn filter(tools: bool, prompts: bool, resources: bool, uris: Vec<String>) -> Sub
 }
 
 async fn listen(
-    server: &Server,
+    server: &ConnectedServer,
     filter: SubscriptionFilter,
     count: Option<u64>,
-    patience: Duration,
-) -> Result<Exit, Fail> {
+    timeout: Duration,
+) -> Result<ExitStatus, CliError> {
     let mut listener = server
         .client
         .listen(filter)
-        .timeout(patience)
+        .timeout(timeout)
         .await
-        .map_err(|error| server.failed(&error))?;
+        .map_err(|error| server.error(&error))?;
     let missing = names(&listener.missing());
     if !missing.is_empty() {
-        server.screen.warn(&format!(
-            "the server does not tell of: {}",
+        server.output.warn(&format!(
+            "the server does not notify of changes of: {}",
             missing.join(", ")
         ));
     }
     let agreed = listener.acknowledged();
-    match server.screen.format {
-        Format::Json => server.screen.json_line(&json!({
+    match server.output.format {
+        OutputFormat::Json => server.output.json_line(&json!({
             "method": "notifications/subscriptions/acknowledged",
             "params": {"notifications": agreed},
         }))?,
-        Format::Human => {
-            let names = names(agreed);
-            let names = if names.is_empty() {
-                "nothing".to_owned()
-            } else {
-                names.join(", ")
+        OutputFormat::Human => {
+            let names = match names(agreed) {
+                names if names.is_empty() => "nothing".to_owned(),
+                names => names.join(", "),
             };
-            server.screen.note(&format!(
-                "Listening to {} for: {names} (Ctrl-C ends it)",
-                server.place
+            server.output.note(&format!(
+                "Listening to {} for changes of: {names} (Ctrl-C ends it)",
+                server.label
             ));
         }
     }
-    let mut seen = 0;
+    let mut received = 0;
     while let Some(change) = listener.next().await {
-        let change = change.map_err(|error| server.failed(&error))?;
-        match server.screen.format {
-            Format::Json => server.screen.json_line(&event(&change))?,
-            Format::Human => server.screen.print(&told(server, &change))?,
+        let change = change.map_err(|error| server.error(&error))?;
+        match server.output.format {
+            OutputFormat::Json => server.output.json_line(&event(&change))?,
+            OutputFormat::Human => server.output.print(&render(server, &change))?,
         }
-        seen += 1;
-        if count == Some(seen) {
-            return Ok(Exit::Ok);
+        received += 1;
+        if count == Some(received) {
+            return Ok(ExitStatus::Ok);
         }
     }
-    server.screen.note("The server has ended the subscription.");
-    Ok(Exit::Ok)
+    server.output.note("The server ended the subscription.");
+    Ok(ExitStatus::Ok)
 }
 
-/// What a filter is about, in words.
+/// Names what a filter includes.
 fn names(filter: &SubscriptionFilter) -> Vec<String> {
     let lists = [
         ("tools", filter.wants_tools()),
@@ -146,11 +144,11 @@ fn names(filter: &SubscriptionFilter) -> Vec<String> {
         .filter(|(_, wanted)| *wanted)
         .map(|(name, _)| format!("the list of {name}"));
     lists
-        .chain(filter.resource_uris().iter().map(|uri| text::line(uri)))
+        .chain(filter.resource_uris().iter().map(|uri| text::one_line(uri)))
         .collect()
 }
 
-/// The notification, without what belongs to one subscription alone.
+/// Returns the notification without the members that belong to one subscription.
 fn event(change: &Change) -> Value {
     match change {
         Change::Resource(uri) => json!({"method": change.method(), "params": {"uri": &**uri}}),
@@ -159,11 +157,11 @@ fn event(change: &Change) -> Value {
     }
 }
 
-fn told(server: &Server, change: &Change) -> String {
+fn render(server: &ConnectedServer, change: &Change) -> String {
     let list = |name: &str| {
         format!(
             "The list of {} has changed",
-            server.screen.paint(NAME, name)
+            server.output.paint(NAME, name)
         )
     };
     match change {
@@ -172,11 +170,11 @@ fn told(server: &Server, change: &Change) -> String {
         Change::Resources => list("resources"),
         Change::Resource(uri) => format!(
             "{} has changed",
-            server.screen.paint(NAME, &text::line(uri))
+            server.output.paint(NAME, &text::one_line(uri))
         ),
         Change::Task(task) => format!(
             "The task {} has changed",
-            server.screen.paint(NAME, &text::line(&task.id))
+            server.output.paint(NAME, &text::one_line(&task.id))
         ),
     }
 }
@@ -186,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_choice_it_is_all_lists() {
+    fn the_default_is_all_lists() {
         assert_eq!(names(&filter(false, false, false, vec![])).len(), 3);
         assert_eq!(
             names(&filter(true, false, false, vec![])),
@@ -199,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn events_carry_the_names_of_the_wire() {
+    fn events_have_the_methods_of_the_wire() {
         assert_eq!(
             event(&Change::Tools),
             json!({"method": "notifications/tools/list_changed"})

@@ -1,104 +1,94 @@
-//! `carryall prompt`: gets a prompt, filled in.
+//! `carryall prompt`: gets a prompt.
 
 use super::{first, prompts};
-use crate::answers::Answers;
 use crate::args;
-use crate::connect::{self, Server, ServerOptions};
-use crate::fail::{Exit, Fail};
-use crate::near;
-use crate::render;
-use crate::rounds;
-use crate::screen::{Format, TITLE};
+use crate::connection::{ConnectOptions, ConnectedServer};
+use crate::error::CliError;
+use crate::exit::ExitStatus;
+use crate::input::AnswerOptions;
+use crate::output::{OutputFormat, TITLE, render};
+use crate::request;
+use crate::suggest;
 use carryall::types::{GetPromptResult, Prompt as Definition};
 use std::collections::BTreeMap;
 
-/// Get a prompt, filled in
+/// Get a prompt with its arguments filled in
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Arguments are written as for `carryall call`; they are always text.\n\nExample:\n  carryall prompt localhost:8080 greet name=Ann language=French",
     override_usage = "carryall prompt [OPTIONS] TARGET PROMPT [ARGUMENT]...\n       carryall prompt [OPTIONS] PROMPT [ARGUMENT]... -- COMMAND [ARG]..."
 )]
-pub(crate) struct Prompt {
-    /// The server: a URL, a name from an mcp.json, stdio:'COMMAND' or unix:PATH
+pub(crate) struct PromptCommand {
+    /// Server: a URL, a name from an mcp.json, stdio:'COMMAND' or unix:PATH
     #[arg(value_name = "TARGET")]
     pub(crate) target: Option<String>,
-    /// The prompt and its arguments
+    /// Prompt and its arguments
     #[arg(value_name = "PROMPT [ARGUMENT]")]
     pub(crate) words: Vec<String>,
     #[command(flatten)]
-    pub(crate) answers: Answers,
-    /// A command to start as the server, instead of TARGET
+    pub(crate) answers: AnswerOptions,
+    /// Command that starts the server, instead of TARGET
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
     #[command(flatten)]
-    pub(crate) server: ServerOptions,
+    pub(crate) options: ConnectOptions,
 }
 
-impl Prompt {
-    pub(crate) async fn run(self) -> Result<Exit, Fail> {
-        let (target, mut words) = self.server.split(self.target, self.words, self.command)?;
+impl PromptCommand {
+    pub(crate) async fn run(self) -> Result<ExitStatus, CliError> {
+        let (target, mut words) = self
+            .options
+            .resolve(self.target, self.words, self.command)?;
         let name = first(
             &mut words,
             "PROMPT",
             "carryall prompt localhost:8080 greet name=Ann",
         )?;
         let arguments: BTreeMap<String, String> = args::as_strings(&words)?.into_iter().collect();
-        connect::answering(
-            target,
-            &self.server,
-            &self.answers,
-            Exit::Interrupted,
-            async |server| {
-                let all = prompts::all(server).await?;
-                check(server, named(server, &all, &name)?, &arguments)?;
-                let busy = server.busy(&format!("getting {name}"));
-                let request = server
-                    .client
-                    .get_prompt(&name, &arguments)
-                    .with(server.patient_options(&busy));
-                let result = busy
-                    .during(rounds::complete(
-                        server,
-                        &busy,
-                        &name,
-                        request,
-                        &self.answers,
-                    ))
-                    .await?;
-                match server.screen.format {
-                    Format::Json => server.screen.json(&result)?,
-                    Format::Human => server.screen.print(&shown(server, &result))?,
-                }
-                Ok(Exit::Ok)
-            },
-        )
-        .await
+        let work = async |server: &ConnectedServer| {
+            let all = prompts::all(server).await?;
+            check(server, find(server, &all, &name)?, &arguments)?;
+            let spinner = server.spinner(&format!("getting {name}"));
+            let request = server
+                .client
+                .get_prompt(&name, &arguments)
+                .with(server.progress_options(&spinner));
+            let completed = request::complete(server, &spinner, &name, request, &self.answers);
+            let result = spinner.during(completed).await?;
+            match server.output.format {
+                OutputFormat::Json => server.output.json(&result)?,
+                OutputFormat::Human => server.output.print(&render(server, &result))?,
+            }
+            Ok(ExitStatus::Ok)
+        };
+        self.answers.connect(target, &self.options, work).await
     }
 }
 
-fn named<'a>(
-    server: &Server,
+fn find<'a>(
+    server: &ConnectedServer,
     prompts: &'a [Definition],
     name: &str,
-) -> Result<&'a Definition, Fail> {
+) -> Result<&'a Definition, CliError> {
     prompts
         .iter()
         .find(|prompt| prompt.name == name)
         .ok_or_else(|| {
-            let mut fail = Fail::usage(format!("{}: there is no prompt {name:?}", server.place));
-            fail.hints.extend(near::did_you_mean(
+            let mut error =
+                CliError::usage(format!("{}: there is no prompt {name:?}", server.label));
+            error.hints.extend(suggest::did_you_mean(
                 name,
                 prompts.iter().map(|prompt| prompt.name.as_str()),
             ));
-            fail.hint("`carryall prompts` lists them")
+            error.hint("`carryall prompts` lists them")
         })
 }
 
 fn check(
-    server: &Server,
+    server: &ConnectedServer,
     prompt: &Definition,
     given: &BTreeMap<String, String>,
-) -> Result<(), Fail> {
+) -> Result<(), CliError> {
     let declared = prompt.arguments.as_deref().unwrap_or_default();
     let missing = declared
         .iter()
@@ -111,19 +101,17 @@ fn check(
             ]
         })
         .collect();
-    let strangers = given
+    let unknown = given
         .keys()
         .filter(|name| !declared.iter().any(|argument| argument.name == **name));
-    let hints = strangers.filter_map(|stranger| {
-        let hint = near::did_you_mean(
-            stranger,
-            declared.iter().map(|argument| argument.name.as_str()),
-        )?;
-        Some(format!("{stranger}: {hint}"))
+    let hints = unknown.filter_map(|name| {
+        let hint =
+            suggest::did_you_mean(name, declared.iter().map(|argument| argument.name.as_str()))?;
+        Some(format!("{name}: {hint}"))
     });
     if rows.is_empty() {
         for hint in hints {
-            server.screen.warn(&format!(
+            server.output.warn(&format!(
                 "prompt {} has no such argument; {hint}",
                 prompt.name
             ));
@@ -134,24 +122,24 @@ fn check(
         .lines()
         .map(|line| format!("  {line}"))
         .collect();
-    let mut fail = Fail::usage(format!(
+    let mut error = CliError::usage(format!(
         "{}: prompt {}: required arguments are missing:\n{}",
-        server.place,
+        server.label,
         prompt.name,
         lines.join("\n")
     ));
-    fail.hints.extend(hints);
-    Err(fail)
+    error.hints.extend(hints);
+    Err(error)
 }
 
-fn shown(server: &Server, result: &GetPromptResult) -> String {
+fn render(server: &ConnectedServer, result: &GetPromptResult) -> String {
     let messages = result.messages.iter().map(|message| {
         let role = server
-            .screen
+            .output
             .paint(TITLE, &format!("{}:", render::role(message.role)));
         format!(
             "{role}\n{}",
-            render::content(&server.screen, std::slice::from_ref(&message.content))
+            render::content(&server.output, std::slice::from_ref(&message.content))
         )
     });
     messages.collect::<Vec<_>>().join("\n\n")

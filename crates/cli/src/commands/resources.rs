@@ -1,65 +1,72 @@
-//! `carryall resources`: what a server's resources are.
+//! `carryall resources`: lists resources.
 
-use super::{no_more, nothing};
-use crate::connect::{self, ServerOptions};
-use crate::fail::{Exit, Fail};
-use crate::render;
-use crate::screen::Format;
+use super::{empty, no_more};
+use crate::connection::{self, ConnectOptions};
+use crate::error::CliError;
+use crate::exit::ExitStatus;
+use crate::output::{OutputFormat, render};
 
 /// List resources
 #[derive(Debug, clap::Args)]
-pub(crate) struct Resources {
-    /// The server: a URL, a name from an mcp.json, stdio:'COMMAND' or unix:PATH
+pub(crate) struct ResourcesCommand {
+    /// Server: a URL, a name from an mcp.json, stdio:'COMMAND' or unix:PATH
     #[arg(value_name = "TARGET")]
     pub(crate) target: Option<String>,
-    /// A command to start as the server, instead of TARGET
+    /// Command that starts the server, instead of TARGET
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
     #[command(flatten)]
-    pub(crate) server: ServerOptions,
+    pub(crate) options: ConnectOptions,
 }
 
-impl Resources {
-    pub(crate) async fn run(self) -> Result<Exit, Fail> {
-        let (target, words) = self.server.split(self.target, Vec::new(), self.command)?;
+impl ResourcesCommand {
+    pub(crate) async fn run(self) -> Result<ExitStatus, CliError> {
+        let (target, words) = self
+            .options
+            .resolve(self.target, Vec::new(), self.command)?;
         no_more(&words)?;
-        connect::with(target, &self.server, Exit::Interrupted, async |server| {
-            let resources = nothing::where_not_offered(
-                server,
-                server
-                    .list(server.client.list_resources(), "resources")
-                    .await,
-            )?;
-            if resources.is_empty() {
-                nothing::explain(server, "resources", |offers| offers.resources.is_some()).await;
-            }
-            match server.screen.format {
-                Format::Json => server
-                    .screen
-                    .json(&serde_json::json!({ "resources": resources }))?,
-                Format::Human if resources.is_empty() => {}
-                Format::Human => {
-                    let rows = resources.into_iter().map(|resource| {
-                        let about = resource
-                            .description
-                            .or(resource.title)
-                            .unwrap_or(resource.name);
-                        let kind: Vec<String> = resource
-                            .mime_type
-                            .into_iter()
-                            .chain(resource.size.map(render::size))
-                            .collect();
-                        [resource.uri, kind.join(", "), about]
-                    });
-                    server.screen.print(&render::table(
-                        &server.screen,
-                        ["RESOURCE", "TYPE", "DESCRIPTION"],
-                        rows,
-                    ))?;
+        connection::with(
+            target,
+            &self.options,
+            ExitStatus::Interrupted,
+            async |server| {
+                let resources = empty::if_not_offered(
+                    server,
+                    server
+                        .list(server.client.list_resources(), "resources")
+                        .await,
+                )?;
+                if resources.is_empty() {
+                    empty::explain(server, "resources", |offers| offers.resources.is_some()).await;
                 }
-            }
-            Ok(Exit::Ok)
-        })
+                match server.output.format {
+                    OutputFormat::Json => server
+                        .output
+                        .json(&serde_json::json!({ "resources": resources }))?,
+                    OutputFormat::Human if resources.is_empty() => {}
+                    OutputFormat::Human => {
+                        let rows = resources.into_iter().map(|resource| {
+                            let about = resource
+                                .description
+                                .or(resource.title)
+                                .unwrap_or(resource.name);
+                            let kind: Vec<String> = resource
+                                .mime_type
+                                .into_iter()
+                                .chain(resource.size.map(render::size))
+                                .collect();
+                            [resource.uri, kind.join(", "), about]
+                        });
+                        server.output.print(&render::table(
+                            &server.output,
+                            ["RESOURCE", "TYPE", "DESCRIPTION"],
+                            rows,
+                        ))?;
+                    }
+                }
+                Ok(ExitStatus::Ok)
+            },
+        )
         .await
     }
 }

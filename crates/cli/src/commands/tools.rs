@@ -1,100 +1,114 @@
-//! `carryall tools`: what a server's tools are.
+//! `carryall tools`: lists tools.
 
-use super::nothing;
+use super::empty;
 use crate::args;
-use crate::connect::{self, Server, ServerOptions};
-use crate::fail::{Exit, Fail};
-use crate::near;
-use crate::render;
-use crate::screen::{FAINT, Format, NAME, TITLE};
-use crate::text;
+use crate::connection::{self, ConnectOptions, ConnectedServer};
+use crate::error::CliError;
+use crate::exit::ExitStatus;
+use crate::output::{FAINT, NAME, OutputFormat, TITLE, render, text, warnings};
+use crate::suggest;
 use carryall::types::{JsonValue, Tool};
 
-/// Arguments that the table of all tools has room for.
+/// Number of arguments per tool in the table of all tools.
 const MAX_ARGUMENTS: usize = 40;
 
-/// List tools, or show some in detail
+/// List tools, or show tools in detail
 #[derive(Debug, clap::Args)]
-pub(crate) struct Tools {
-    /// The server: a URL, a name from an mcp.json, stdio:'COMMAND' or unix:PATH
+pub(crate) struct ToolsCommand {
+    /// Server: a URL, a name from an mcp.json, stdio:'COMMAND' or unix:PATH
     #[arg(value_name = "TARGET")]
     pub(crate) target: Option<String>,
     /// Show these tools in detail
     #[arg(value_name = "TOOL")]
     pub(crate) names: Vec<String>,
-    /// A command to start as the server, instead of TARGET
+    /// Command that starts the server, instead of TARGET
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
     #[command(flatten)]
-    pub(crate) server: ServerOptions,
+    pub(crate) options: ConnectOptions,
 }
 
-impl Tools {
-    pub(crate) async fn run(self) -> Result<Exit, Fail> {
-        let (target, names) = self.server.split(self.target, self.names, self.command)?;
-        connect::with(target, &self.server, Exit::Interrupted, async |server| {
-            let mut tools = all(server).await?;
-            if tools.is_empty() && names.is_empty() {
-                nothing::explain(server, "tools", |offers| offers.tools.is_some()).await;
-            }
-            if !names.is_empty() {
-                let chosen: Result<Vec<Tool>, Fail> = names
-                    .iter()
-                    .map(|name| named(server, &tools, name).cloned())
-                    .collect();
-                tools = chosen?;
-            }
-            match server.screen.format {
-                Format::Json => server.screen.json(&serde_json::json!({ "tools": tools }))?,
-                Format::Human if names.is_empty() && tools.is_empty() => {}
-                Format::Human if names.is_empty() => server.screen.print(&table(server, &tools))?,
-                Format::Human => {
-                    let details: Vec<String> =
-                        tools.iter().map(|tool| details(server, tool)).collect();
-                    server.screen.print(&details.join("\n"))?;
+impl ToolsCommand {
+    pub(crate) async fn run(self) -> Result<ExitStatus, CliError> {
+        let (target, names) = self
+            .options
+            .resolve(self.target, self.names, self.command)?;
+        connection::with(
+            target,
+            &self.options,
+            ExitStatus::Interrupted,
+            async |server| {
+                let mut tools = all(server).await?;
+                if tools.is_empty() && names.is_empty() {
+                    empty::explain(server, "tools", |offers| offers.tools.is_some()).await;
                 }
-            }
-            Ok(Exit::Ok)
-        })
+                if !names.is_empty() {
+                    let chosen: Result<Vec<Tool>, CliError> = names
+                        .iter()
+                        .map(|name| find(server, &tools, name).cloned())
+                        .collect();
+                    tools = chosen?;
+                }
+                match server.output.format {
+                    OutputFormat::Json => {
+                        server.output.json(&serde_json::json!({ "tools": tools }))?
+                    }
+                    OutputFormat::Human if names.is_empty() && tools.is_empty() => {}
+                    OutputFormat::Human if names.is_empty() => {
+                        server.output.print(&table(server, &tools))?
+                    }
+                    OutputFormat::Human => {
+                        let details: Vec<String> =
+                            tools.iter().map(|tool| details(server, tool)).collect();
+                        server.output.print(&details.join("\n"))?;
+                    }
+                }
+                Ok(ExitStatus::Ok)
+            },
+        )
         .await
     }
 }
 
-/// All tools; none when the server does not have such things.
-pub(super) async fn all(server: &Server) -> Result<Vec<Tool>, Fail> {
-    nothing::where_not_offered(
+/// Returns all tools; none if the server does not offer tools.
+pub(super) async fn all(server: &ConnectedServer) -> Result<Vec<Tool>, CliError> {
+    empty::if_not_offered(
         server,
         server.list(server.client.list_tools(), "tools").await,
     )
 }
 
-/// The tool of this name.
-pub(super) fn named<'a>(server: &Server, tools: &'a [Tool], name: &str) -> Result<&'a Tool, Fail> {
+/// Finds the tool of this name.
+pub(super) fn find<'a>(
+    server: &ConnectedServer,
+    tools: &'a [Tool],
+    name: &str,
+) -> Result<&'a Tool, CliError> {
     if let Some(tool) = tools.iter().find(|tool| tool.name == name) {
         return Ok(tool);
     }
-    let mut fail = Fail::usage(format!("{}: there is no tool {name:?}", server.place));
-    let dropped = crate::notes::dropped();
-    if let Some((_, problem)) = dropped.iter().find(|(dropped, _)| dropped == name) {
-        return Err(fail.hint(format!(
-            "the server has one, but its definition breaks the protocol: {problem}"
+    let mut error = CliError::usage(format!("{}: there is no tool {name:?}", server.label));
+    let excluded = warnings::excluded_tools();
+    if let Some((_, problem)) = excluded.iter().find(|(excluded, _)| excluded == name) {
+        return Err(error.hint(format!(
+            "the server lists one, but its definition is invalid: {problem}"
         )));
     }
-    fail.hints.extend(near::did_you_mean(
+    error.hints.extend(suggest::did_you_mean(
         name,
         tools.iter().map(|tool| tool.name.as_str()),
     ));
-    Err(fail.hint(match tools.len() {
-        0 => "the server lists no tools; `carryall tools` says why".to_owned(),
+    Err(error.hint(match tools.len() {
+        0 => "the server lists no tools; `carryall tools` shows why".to_owned(),
         count => format!("`carryall tools` lists all {count}"),
     }))
 }
 
-fn table(server: &Server, tools: &[Tool]) -> String {
+fn table(server: &ConnectedServer, tools: &[Tool]) -> String {
     let rows = tools
         .iter()
         .map(|tool| [tool.name.clone(), signature(tool), about(tool)]);
-    render::table(&server.screen, ["TOOL", "ARGUMENTS", "DESCRIPTION"], rows)
+    render::table(&server.output, ["TOOL", "ARGUMENTS", "DESCRIPTION"], rows)
 }
 
 fn about(tool: &Tool) -> String {
@@ -103,11 +117,11 @@ fn about(tool: &Tool) -> String {
         .as_deref()
         .or(tool.title.as_deref())
         .unwrap_or_default();
-    // The first paragraph: the rest is for models, and for `carryall tools TARGET TOOL`.
+    // `carryall tools TARGET TOOL` shows the other paragraphs.
     text.split("\n\n").next().unwrap_or_default().to_owned()
 }
 
-/// `a=integer [priority=low|normal|high]`, as one would type it.
+/// Returns `a=integer [priority=low|normal|high]`, as on the command line.
 fn signature(tool: &Tool) -> String {
     let schema = &tool.input_schema;
     let mut arguments = schema
@@ -119,7 +133,7 @@ fn signature(tool: &Tool) -> String {
         .by_ref()
         .take(MAX_ARGUMENTS)
         .map(|name| {
-            let word = format!("{name}={}", args::types_shown(schema, name));
+            let word = format!("{name}={}", args::describe_type(schema, name));
             if args::required(schema).any(|required| required == name) {
                 word
             } else {
@@ -135,61 +149,60 @@ fn signature(tool: &Tool) -> String {
     format!("{}{more}", words.join(" "))
 }
 
-fn details(server: &Server, tool: &Tool) -> String {
-    let screen = &server.screen;
-    let mut out = screen.paint(NAME, &text::line(&tool.name));
+fn details(server: &ConnectedServer, tool: &Tool) -> String {
+    let output = &server.output;
+    let mut out = output.paint(NAME, &text::one_line(&tool.name));
     if tool.display_name() != tool.name {
         out += &format!(
             "  {}",
-            screen.paint(TITLE, &text::line(tool.display_name()))
+            output.paint(TITLE, &text::one_line(tool.display_name()))
         );
     }
     out.push('\n');
     if let Some(description) = &tool.description {
-        out += &format!("{}\n", text::clean(description).trim_end());
+        out += &format!("{}\n", text::sanitize(description).trim_end());
     }
     if let Some(hints) = &tool.annotations {
         let words = [
-            (hints.read_only_hint, "read-only", "changes things"),
-            (hints.destructive_hint, "may destroy", "destroys nothing"),
+            (hints.read_only_hint, "read-only", "not read-only"),
+            (hints.destructive_hint, "destructive", "not destructive"),
             (hints.idempotent_hint, "idempotent", "not idempotent"),
-            (
-                hints.open_world_hint,
-                "reaches the outside world",
-                "stays inside",
-            ),
+            (hints.open_world_hint, "open-world", "closed-world"),
         ];
-        let said: Vec<&str> = words
+        let hints: Vec<&str> = words
             .iter()
             .filter_map(|(hint, yes, no)| hint.map(|hint| if hint { *yes } else { *no }))
             .collect();
-        if !said.is_empty() {
+        if !hints.is_empty() {
             out += &format!(
                 "{}\n",
-                screen.paint(FAINT, &format!("It says of itself: {}", said.join(", ")))
+                output.paint(
+                    FAINT,
+                    &format!("Declared by the server: {}", hints.join(", "))
+                )
             );
         }
     }
     let rows = argument_rows(tool);
     if rows.is_empty() {
-        out += &format!("\n{}\n", screen.paint(FAINT, "No arguments"));
+        out += &format!("\n{}\n", output.paint(FAINT, "No arguments"));
     } else {
         out += &format!(
             "\n{}\n",
-            render::table(screen, ["ARGUMENT", "TYPE", "", "DESCRIPTION"], rows)
+            render::table(output, ["ARGUMENT", "TYPE", "", "DESCRIPTION"], rows)
         );
     }
     if let Some(schema) = &tool.output_schema {
         out += &format!(
             "\n{}\n{}\n",
-            screen.paint(TITLE, "Structured output"),
+            output.paint(TITLE, "Structured output"),
             render::json(schema)
         );
     }
     out
 }
 
-/// Name, type, whether it is required, and what it is for.
+/// Returns name, type, need (required, optional or default) and description of each argument.
 pub(super) fn argument_rows(tool: &Tool) -> Vec<[String; 4]> {
     let schema = &tool.input_schema;
     let properties = schema.get("properties").and_then(JsonValue::as_object);
@@ -204,7 +217,7 @@ pub(super) fn argument_rows(tool: &Tool) -> Vec<[String; 4]> {
             .and_then(JsonValue::as_str)
             .unwrap_or_default()
             .trim();
-        let titles = args::choices(schema, name).and_then(|choices| choices.titles());
+        let titles = args::allowed_values(schema, name).and_then(|values| values.titles());
         let about: Vec<String> = Some(description.to_owned())
             .filter(|text| !text.is_empty())
             .into_iter()
@@ -212,7 +225,7 @@ pub(super) fn argument_rows(tool: &Tool) -> Vec<[String; 4]> {
             .collect();
         [
             name.clone(),
-            args::types_shown(schema, name),
+            args::describe_type(schema, name),
             need,
             about.join("; "),
         ]

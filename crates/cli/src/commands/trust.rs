@@ -1,20 +1,19 @@
-//! `carryall trust`: approves configuration files of projects.
+//! `carryall trust`: approves project configuration files.
 
-use crate::fail::{Exit, Fail};
-use crate::mcp_json::{ConfigFile, ConfigPaths};
-use crate::screen::{Format, Output, OutputOptions};
-use crate::text;
-use crate::trust;
+use crate::config::{self, ConfigFile, ConfigPaths};
+use crate::error::CliError;
+use crate::exit::ExitStatus;
+use crate::output::{Output, OutputFormat, OutputOptions, text};
 use std::io;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
-A .mcp.json, mcp.json, .vscode/mcp.json or .cursor/mcp.json of the working directory may come from anybody. The
-servers it names are used only after the file was approved, here or when you are asked. An approval holds for
-the file as it is: after a change it has to be approved again.
+A .mcp.json, mcp.json, .vscode/mcp.json or .cursor/mcp.json in the working directory may come from anybody. Its \
+servers are used only once the file is approved, with this command or at a prompt. An approval holds for the \
+current content: after a change the file has to be approved again.
 
 Examples:
-  carryall trust                     approves those of this directory
+  carryall trust                     approves the files of this directory
   carryall trust .mcp.json
   carryall trust --list
   carryall trust --revoke .mcp.json";
@@ -22,34 +21,35 @@ Examples:
 /// Approve the configuration files of a project
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Trust {
-    /// The files to approve; without any, those of this directory
+pub(crate) struct TrustCommand {
+    /// Files to approve [default: those of this directory]
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Withdraw the approval instead
     #[arg(long)]
     revoke: bool,
-    /// List the files that are approved
+    /// List the approved files
     #[arg(long, conflicts_with_all = ["revoke", "files"])]
     list: bool,
     #[command(flatten)]
-    pub(crate) screen: OutputOptions,
+    pub(crate) output: OutputOptions,
 }
 
-impl Trust {
-    pub(crate) fn run(self) -> Result<Exit, Fail> {
-        let screen = Output::new(self.screen);
+impl TrustCommand {
+    pub(crate) fn run(self) -> Result<ExitStatus, CliError> {
+        let output = Output::new(self.output);
         let paths = ConfigPaths::of_process(None);
         if self.list {
             let approved = paths.approvals.paths();
-            match screen.format {
-                Format::Json => screen.json(&serde_json::json!({ "approved": approved }))?,
-                Format::Human => {
-                    let lines: Vec<String> = approved.iter().map(|path| text::line(path)).collect();
-                    screen.print(&lines.join("\n"))?;
+            match output.format {
+                OutputFormat::Json => output.json(&serde_json::json!({ "approved": approved }))?,
+                OutputFormat::Human => {
+                    let lines: Vec<String> =
+                        approved.iter().map(|path| text::one_line(path)).collect();
+                    output.print(&lines.join("\n"))?;
                 }
             }
-            return Ok(Exit::Ok);
+            return Ok(ExitStatus::Ok);
         }
         let files = if self.files.is_empty() {
             paths
@@ -63,41 +63,39 @@ impl Trust {
         };
         if files.is_empty() {
             return Err(
-                Fail::usage("this directory has no configuration files of a project")
-                    .hint("name the file: carryall trust FILE"),
+                CliError::usage("this directory has no project configuration files")
+                    .hint("name a file: carryall trust FILE"),
             );
         }
         for path in &files {
-            let cannot = |error: io::Error| cannot_remember(path, &error);
+            let failed = |error: io::Error| store_error(path, &error);
             if self.revoke {
-                let had = paths.approvals.revoke(path).map_err(cannot)?;
-                let what = if had {
-                    "is not approved any more"
+                let revoked = paths.approvals.revoke(path).map_err(failed)?;
+                let state = if revoked {
+                    "is no longer approved"
                 } else {
                     "was not approved"
                 };
-                screen.note(&format!("{} {what}.", path.display()));
+                output.note(&format!("{} {state}.", path.display()));
                 continue;
             }
             let file = ConfigFile::read(path).map_err(|error| {
-                Fail::usage(format!("{}: {error}", path.display())).hint("nothing was approved")
+                CliError::usage(format!("{}: {error}", path.display()))
+                    .hint("the file was not approved")
             })?;
-            paths.approvals.approve(&file).map_err(cannot)?;
-            screen.note(&format!("{} is approved as it is now:", path.display()));
-            for line in trust::summary(&file, None) {
-                screen.note(&format!("  {line}"));
+            paths.approvals.approve(&file).map_err(failed)?;
+            output.note(&format!("{} is approved as it is now:", path.display()));
+            for line in config::summary(&file, None) {
+                output.note(&format!("  {line}"));
             }
         }
-        Ok(Exit::Ok)
+        Ok(ExitStatus::Ok)
     }
 }
 
-fn cannot_remember(path: &Path, error: &io::Error) -> Fail {
-    Fail::new(
-        Exit::Local,
-        format!(
-            "{}: the approval cannot be remembered: {error}",
-            path.display()
-        ),
-    )
+fn store_error(path: &Path, error: &io::Error) -> CliError {
+    CliError::local(format!(
+        "{}: cannot store the approval: {error}",
+        path.display()
+    ))
 }

@@ -1,11 +1,11 @@
-//! Pictures and sounds of the demo.
+//! The image and the sound of the demo.
 
 use carryall::types::{Icon, ImageContent};
 
-/// A small picture of a bag.
+/// A small image of a bag.
 pub(super) const LOGO: &[u8] = include_bytes!("../../assets/logo.png");
 
-/// The bag as an icon that nobody has to fetch.
+/// Returns the logo as an icon in a `data:` URI.
 pub(super) fn icon() -> Icon {
     let encoded = ImageContent::from_bytes(LOGO, "image/png").data;
     Icon::new(format!("data:image/png;base64,{encoded}"))
@@ -13,7 +13,7 @@ pub(super) fn icon() -> Icon {
         .with_sizes(vec!["32x32".into()])
 }
 
-/// A fifth of a second of a 440 Hz tone: WAV, mono, 8 bits.
+/// Returns 0.2 s of a 440 Hz tone as WAV, mono, 8 bits.
 pub(super) fn tone() -> Vec<u8> {
     const RATE: u32 = 8_000;
     const SAMPLES: u32 = RATE / 5;

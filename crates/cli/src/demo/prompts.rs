@@ -25,15 +25,15 @@ pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
                 greet(&arguments)
             })
             .title("Greet somebody")
-            .description("Has the model write a greeting")
+            .description("Asks the model to write a greeting")
             .argument("name", "Whom to greet", true)
-            .argument("language", "In which language", false)
-            .argument("tone", "How it is to sound", false),
+            .argument("language", "Language of the greeting", false)
+            .argument("tone", "Tone of the greeting", false),
         )
         .prompt(
             Prompt::new("explain_demo", async || explain())
                 .title("Explain this server")
-                .description("A conversation with a resource in it"),
+                .description("A conversation with an embedded resource"),
         )
         .complete_prompt("greet", "language", async |typed: CompletionQuery| {
             matching(LANGUAGES, &typed.value)
@@ -52,7 +52,8 @@ fn greet(arguments: &PromptArguments) -> Result<PromptMessage, HandlerError> {
     )))
 }
 
-/// Nobody is terse in Italian: what is settled already narrows the suggestions down.
+/// Completes the tone. The language, if it is known, narrows the suggestions: there is no terse
+/// Italian.
 fn tones(typed: &CompletionQuery) -> carryall::server::Suggestions {
     let italian = typed
         .resolved

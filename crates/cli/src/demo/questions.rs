@@ -1,10 +1,10 @@
-//! Tools that need the word of the user, of the model or of the client before they can finish
+//! Tools that need input of the user, the model or the client before they can finish
 //! (`basic/patterns/mrtr`).
 //!
-//! The first round asks, the second brings the answer along with the same arguments. Nothing is
-//! kept in between, so the second may go to any replica.
+//! The first round asks. The second one has the same arguments and the answer. The server keeps
+//! nothing in between, so it may go to any replica.
 
-// Sampling and roots are part of the tour for as long as they are part of the protocol.
+// Sampling and roots are deprecated, and part of the protocol.
 #![allow(deprecated)]
 
 use carryall::server::{ElicitOutcome, Form, ServerBuilder, Tool, ToolOutput};
@@ -13,7 +13,7 @@ use carryall::{Ctx, HandlerError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How long the model's answer may become.
+/// Maximum length of the model's answer.
 const MAX_TOKENS: u64 = 200;
 
 pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
@@ -21,32 +21,32 @@ pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
         .tool(
             Tool::new("book_table", book_table)
                 .title("Book a table")
-                .description("Asks the user when and for how many, then books nothing at all")
+                .description("Asks the user for the date and the number of guests; books nothing")
                 .destructive(false),
         )
         .tool(
             Tool::new("ask_model", ask_model)
                 .title("Ask the model")
-                .description("Passes a question on to the model of the client (sampling)")
+                .description("Passes a question to the model of the client (sampling)")
                 .read_only(true),
         )
         .tool(
             Tool::new("show_roots", show_roots)
                 .title("Show the roots")
-                .description("Asks the client for its roots, the directories it works in")
+                .description("Asks the client for its roots, the directories that it works in")
                 .read_only(true),
         )
 }
 
 #[derive(Deserialize, JsonSchema)]
 struct BookTableArgs {
-    /// Which restaurant
+    /// Name of the restaurant
     restaurant: String,
 }
 
-/// What the user fills in.
+/// The form that the user fills in.
 #[derive(Deserialize, JsonSchema)]
-struct Details {
+struct BookingForm {
     /// The day, as YYYY-MM-DD
     #[schemars(title = "Date", extend("format" = "date"))]
     date: String,
@@ -72,7 +72,7 @@ async fn book_table(
     ctx: Ctx,
     BookTableArgs { restaurant }: BookTableArgs,
 ) -> Result<ToolOutput, HandlerError> {
-    let question = Form::<Details>::new(format!(
+    let question = Form::<BookingForm>::new(format!(
         "When and for how many shall {restaurant} expect you?"
     ));
     let details = match ctx.ask_as("details", question).await? {
@@ -93,26 +93,26 @@ async fn book_table(
     } else {
         ""
     };
-    let Details { guests, date, .. } = details;
+    let BookingForm { guests, date, .. } = details;
     Ok(ToolOutput::text(format!(
         "A table for {guests} at {restaurant} on {date}, {seat}{menu}."
     )))
 }
 
 #[derive(Deserialize, JsonSchema)]
-struct Question {
-    /// What to ask
+struct AskModelArgs {
+    /// Question to ask
     question: String,
 }
 
-async fn ask_model(ctx: Ctx, args: Question) -> Result<ToolOutput, HandlerError> {
-    let asked = SamplingMessage::new(Role::User, args.question);
-    let said = ctx
-        .ask(CreateMessageRequestParams::new(vec![asked], MAX_TOKENS))
+async fn ask_model(ctx: Ctx, args: AskModelArgs) -> Result<ToolOutput, HandlerError> {
+    let message = SamplingMessage::new(Role::User, args.question);
+    let reply = ctx
+        .ask(CreateMessageRequestParams::new(vec![message], MAX_TOKENS))
         .await?;
     Ok(ToolOutput::text(format!(
         "The model says: {}",
-        said.content.text()
+        reply.content.text()
     )))
 }
 

@@ -1,7 +1,7 @@
-//! Resources: text, bytes, a template with completion, one that changes, and the files below a
+//! Resources: text, bytes, a template with completion, one that changes, and the files in a
 //! directory.
 
-use super::{Shared, media};
+use super::{DemoState, media};
 use carryall::server::{
     CompletionQuery, Contents, FileRoot, HandlerError, Resource, ServerBuilder, State,
     UriVariables, matching,
@@ -10,24 +10,24 @@ use carryall::types::{Annotations, Role};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the demo is about.
+/// Describes the demo.
 pub(super) const README: &str = "demo://readme";
 /// Changes with the tool `post_notice`.
 pub(super) const NOTICE: &str = "demo://notice";
 /// Changes when a `nap` is cancelled.
 pub(super) const NAPS: &str = "demo://naps";
 const CAPITALS: &str = "demo://capitals/{country}";
-/// Larger files are not read.
+/// Larger files are refused, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
 
 pub(super) const README_TEXT: &str = "# The carryall demo\n\n\
     A stateless MCP server: every request carries all it needs, and any replica can answer it.\n\n\
-    - `whoami` tells which replica answered\n\
+    - `whoami` returns the replica that answers\n\
     - `add`, `forecast` have typed arguments and structured results\n\
-    - `countdown` reports progress, `nap` takes its time, `chatter` logs\n\
-    - `bake` is a task for clients that take tasks, and asks the user in the middle of it\n\
-    - `book_table` asks the user something before it finishes, `ask_model` the model, `show_roots` the client\n\
-    - `surprise` and `post_notice` change things; listen to hear of it\n";
+    - `countdown` reports progress, `nap` takes a while, `chatter` logs\n\
+    - `bake` runs as a task for clients that support tasks, and asks the user halfway through\n\
+    - `book_table` asks the user for input, `ask_model` the model, `show_roots` the client\n\
+    - `surprise` and `post_notice` change something; subscribe to be notified\n";
 
 const COUNTRIES: [(&str, &str); 8] = [
     ("denmark", "Copenhagen"),
@@ -45,7 +45,7 @@ pub(super) fn add(builder: ServerBuilder, files: Option<FileRoot>) -> ServerBuil
         .resource(
             Resource::new(README, "readme", async || README_TEXT)
                 .title("About this demo")
-                .description("What there is to try")
+                .description("What to try")
                 .mime("text/markdown")
                 .annotations(
                     Annotations::new()
@@ -58,26 +58,26 @@ pub(super) fn add(builder: ServerBuilder, files: Option<FileRoot>) -> ServerBuil
         .resource(
             Resource::new("demo://logo", "logo", async || media::LOGO.to_vec())
                 .title("The logo")
-                .description("A binary resource: a small picture")
+                .description("A binary resource: a small image")
                 .mime("image/png")
                 .icon(media::icon())
                 .ttl(Duration::from_secs(3600))
                 .public(),
         )
         .resource(
-            Resource::new(NOTICE, "notice", async |shared: State<Arc<Shared>>| {
-                shared.board.now().notice
+            Resource::new(NOTICE, "notice", async |demo: State<Arc<DemoState>>| {
+                demo.board.read().notice
             })
             .title("The notice board")
-            .description("Changes when somebody calls post_notice; subscribe to be told")
+            .description("Changes with the tool post_notice; subscribe to be notified")
             .mime("text/plain"),
         )
         .resource(
-            Resource::new(NAPS, "naps", async |shared: State<Arc<Shared>>| {
-                format!("{} naps were broken off.", shared.board.now().broken_off)
+            Resource::new(NAPS, "naps", async |demo: State<Arc<DemoState>>| {
+                format!("{} naps were broken off.", demo.board.read().cancelled_naps)
             })
             .title("Naps")
-            .description("How many calls of nap were cancelled")
+            .description("The number of cancelled calls of the tool nap")
             .mime("text/plain"),
         )
         .resource(
@@ -115,7 +115,7 @@ fn directory(root: FileRoot) -> Resource {
         async move { read_file(&root, variables.text("path").unwrap_or_default()).await }
     })
     .title("Files")
-    .description("The files below the directory that --files names")
+    .description("The files in the directory of --files")
 }
 
 async fn read_file(root: &FileRoot, path: &str) -> Result<Contents, HandlerError> {

@@ -2,18 +2,18 @@ use super::*;
 use carryall_testkit::{answer, call};
 use serde_json::json;
 
-fn demo(board: Board) -> (Arc<Shared>, Server) {
-    let shared = Arc::new(Shared {
+fn demo(board: Board) -> (Arc<DemoState>, Server) {
+    let state = Arc::new(DemoState {
         replica: "one".into(),
         board,
     });
-    let server = build(shared.clone(), &shared.board.now(), None, 100, None).unwrap();
-    (shared, server)
+    let server = build(state.clone(), &state.board.read(), None, 100, None).unwrap();
+    (state, server)
 }
 
 #[tokio::test]
-async fn whoami_answers_with_the_replica() {
-    let (_, server) = demo(Board::alone());
+async fn whoami_returns_the_replica() {
+    let (_, server) = demo(Board::in_memory());
     let answered = answer(&server, call("tools/call", json!({"name": "whoami"}))).await;
     assert_eq!(answered.text(), "replica one");
 }
@@ -21,9 +21,9 @@ async fn whoami_answers_with_the_replica() {
 #[tokio::test]
 async fn two_replicas_answer_the_same() {
     let file = std::env::temp_dir().join(format!("carryall-board-{}.json", std::process::id()));
-    let ((_, one), (other_shared, other)) = (
-        demo(Board::shared(file.clone())),
-        demo(Board::shared(file.clone())),
+    let ((_, one), (other_state, other)) = (
+        demo(Board::in_file(file.clone())),
+        demo(Board::in_file(file.clone())),
     );
     for (method, params) in [
         ("server/discover", json!({})),
@@ -43,7 +43,7 @@ async fn two_replicas_answer_the_same() {
         ];
         assert_eq!(answers[0].response, answers[1].response, "{method}");
     }
-    // What changes by way of one is read by way of the other.
+    // A change through one replica is visible through the other.
     let posted = json!({"name": "post_notice", "arguments": {"text": "closed on Monday"}});
     assert_eq!(
         answer(&one, call("tools/call", posted)).await.text(),
@@ -58,7 +58,11 @@ async fn two_replicas_answer_the_same() {
         read.result()["contents"][0]["text"],
         json!("closed on Monday")
     );
-    let follower = tokio::spawn(board::follow(other_shared, other.clone(), Notes::default()));
+    let follower = tokio::spawn(sync::follow(
+        other_state,
+        other.clone(),
+        BoardState::default(),
+    ));
     answer(
         &one,
         call(

@@ -1,7 +1,7 @@
-//! Tools that answer at once.
+//! Tools that answer immediately.
 
 use super::board::MAX_NOTICE;
-use super::{Shared, media, resources};
+use super::{DemoState, media, resources};
 use carryall::server::{ServerBuilder, State, Tool, ToolOutput};
 use carryall::types::{
     Annotations, AudioContent, ContentBlock, ErrorObject, ImageContent, ResourceContents,
@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// The tool that comes and goes.
+/// The tool that `surprise` adds and removes.
 pub(super) const SURPRISE_PARTY: &str = "surprise_party";
 
 pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
@@ -20,73 +20,73 @@ pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
         .tool(
             Tool::new("whoami", whoami)
                 .title("Who am I?")
-                .description("Which replica answers")
+                .description("Returns the name of the replica that answers")
                 .icon(media::icon())
                 .read_only(true)
                 .open_world(false),
         )
         .tool(
-            Tool::new("add", async |Add { a, b }: Add| sum(a, b))
+            Tool::new("add", async |AddArgs { a, b }: AddArgs| sum(a, b))
                 .title("Add")
                 .description("Adds two whole numbers")
                 .read_only(true)
                 .open_world(false),
         )
         .tool(
-            Tool::new("echo", async |args: Echo| args.text.repeat(usize::from(args.times)))
+            Tool::new("echo", async |args: EchoArgs| args.text.repeat(usize::from(args.times)))
                 .title("Echo")
-                .description("Gives back what it was given")
+                .description("Returns its text")
                 .read_only(true)
                 .open_world(false),
         )
         .tool(
-            Tool::new("forecast", async |args: Place| Json(forecast(&args)))
+            Tool::new("forecast", async |args: ForecastArgs| Json(forecast(&args)))
                 .title("Weather forecast")
-                .description("A made-up forecast as structured output; the same place always has the same weather")
+                .description("Returns an invented forecast as structured output; the same city always has the same weather")
                 .read_only(true),
         )
         .tool(
             Tool::new("postcard", async || postcard())
                 .title("Postcard")
-                .description("Every kind of content: text, picture, sound, a link to a resource and a resource itself")
+                .description("Returns every kind of content: text, image, audio, a link to a resource and an embedded resource")
                 .read_only(true),
         )
         .tool(
-            Tool::new("fail", async |args: Failing| fail(&args))
+            Tool::new("fail", async |args: FailArgs| fail(&args))
                 .title("Fail")
-                .description("Fails: as the tool's own failure, which the model reads, or as a protocol error")
+                .description("Fails, with a tool error, which the model reads, or with a protocol error")
                 .read_only(true),
         )
         .tool(
             Tool::new("query", query)
                 .title("Query a region")
                 .description(
-                    "Its argument `region` travels in the header Mcp-Param-Region too, so that proxies can route by it",
+                    "Its argument `region` is also sent in the header Mcp-Param-Region, so that proxies can route by it",
                 )
                 .read_only(true),
         )
         .tool(
             Tool::new("surprise", surprise)
                 .title("Change the list of tools")
-                .description("Adds the tool `surprise_party` or takes it away; listeners are told")
+                .description("Adds or removes the tool `surprise_party`; subscribers are notified")
                 .destructive(false)
                 .idempotent(true),
         )
         .tool(
             Tool::new("post_notice", post_notice)
                 .title("Post a notice")
-                .description("Changes the resource demo://notice; its subscribers are told")
+                .description("Changes the resource demo://notice; its subscribers are notified")
                 .destructive(true)
                 .idempotent(true),
         )
 }
 
-async fn whoami(shared: State<Arc<Shared>>) -> String {
-    format!("replica {}", shared.replica)
+async fn whoami(demo: State<Arc<DemoState>>) -> String {
+    format!("replica {}", demo.replica)
 }
 
 #[derive(Deserialize, JsonSchema)]
-struct Add {
+struct AddArgs {
     /// First addend
     a: i64,
     /// Second addend
@@ -107,24 +107,24 @@ fn sum(a: i64, b: i64) -> Result<Json<Sum>, HandlerError> {
 }
 
 #[derive(Deserialize, JsonSchema)]
-struct Echo {
-    /// What to say
+struct EchoArgs {
+    /// Text to return
     text: String,
-    /// How often
-    #[serde(default = "once")]
+    /// How often to repeat it
+    #[serde(default = "default_times")]
     #[schemars(range(min = 1, max = 10))]
     times: u8,
 }
 
-fn once() -> u8 {
+fn default_times() -> u8 {
     1
 }
 
 #[derive(Deserialize, JsonSchema)]
-struct Place {
-    /// A city
+struct ForecastArgs {
+    /// Name of a city
     city: String,
-    /// In which units
+    /// Units of the temperature
     #[serde(default)]
     units: Units,
 }
@@ -140,7 +140,7 @@ enum Units {
 #[derive(Serialize, JsonSchema)]
 struct Forecast {
     city: String,
-    /// What the sky looks like
+    /// Description of the sky
     sky: String,
     temperature: f64,
     units: Units,
@@ -149,21 +149,21 @@ struct Forecast {
     rain: u8,
 }
 
-fn forecast(place: &Place) -> Forecast {
-    // Made from the name, so that every replica says the same.
-    let seed = place.city.to_lowercase().bytes().fold(7_u32, |sum, byte| {
+fn forecast(args: &ForecastArgs) -> Forecast {
+    // Derived from the name, so that every replica answers the same.
+    let seed = args.city.to_lowercase().bytes().fold(7_u32, |sum, byte| {
         sum.wrapping_mul(31).wrapping_add(byte.into())
     });
     let celsius = f64::from(seed % 350) / 10.0 - 5.0;
-    let temperature = match place.units {
+    let temperature = match args.units {
         Units::Celsius => celsius,
         Units::Fahrenheit => celsius * 1.8 + 32.0,
     };
     Forecast {
-        city: place.city.clone(),
+        city: args.city.clone(),
         sky: ["clear", "cloudy", "overcast", "foggy"][seed as usize / 350 % 4].into(),
         temperature: (temperature * 10.0).round() / 10.0,
-        units: place.units,
+        units: args.units,
         rain: u8::try_from(seed / 1_400 % 101).unwrap_or(0),
     }
 }
@@ -191,16 +191,16 @@ fn postcard() -> Vec<ContentBlock> {
 }
 
 #[derive(Deserialize, JsonSchema)]
-struct Failing {
-    /// Why it fails
-    #[serde(default = "some_reason")]
+struct FailArgs {
+    /// Reason of the failure
+    #[serde(default = "default_reason")]
     reason: String,
-    /// Whose fault it is to be
+    /// Kind of error
     #[serde(default)]
     kind: FailureKind,
 }
 
-fn some_reason() -> String {
+fn default_reason() -> String {
     "it was asked to".into()
 }
 
@@ -212,7 +212,7 @@ enum FailureKind {
     Protocol,
 }
 
-fn fail(args: &Failing) -> Result<ToolOutput, HandlerError> {
+fn fail(args: &FailArgs) -> Result<ToolOutput, HandlerError> {
     match args.kind {
         FailureKind::Tool => Err(HandlerError::new(format!(
             "This tool failed: {}",
@@ -225,17 +225,17 @@ fn fail(args: &Failing) -> Result<ToolOutput, HandlerError> {
 }
 
 #[derive(Deserialize, JsonSchema)]
-struct Query {
-    /// Where to ask, for example eu-west-1
+struct QueryArgs {
+    /// Region to query, for example eu-west-1
     #[schemars(extend("x-mcp-header" = "Region"))]
     region: String,
-    /// What to ask
+    /// Text of the query
     text: String,
 }
 
-async fn query(ctx: Ctx, args: Query) -> String {
-    // The door has compared the two already (`basic/transports/streamable-http`): a header that
-    // differs gets no further.
+async fn query(ctx: Ctx, args: QueryArgs) -> String {
+    // Request validation has compared header and argument already
+    // (`basic/transports/streamable-http`).
     let header = ctx
         .headers()
         .and_then(|headers| headers.get("mcp-param-region"))
@@ -248,16 +248,16 @@ async fn query(ctx: Ctx, args: Query) -> String {
 }
 
 #[derive(Deserialize, JsonSchema)]
-struct Surprise {
-    /// Whether `surprise_party` is to be there
+struct SurpriseArgs {
+    /// Whether `surprise_party` should exist
     show: bool,
 }
 
 async fn surprise(
-    shared: State<Arc<Shared>>,
-    args: Surprise,
+    demo: State<Arc<DemoState>>,
+    args: SurpriseArgs,
 ) -> Result<&'static str, HandlerError> {
-    shared.board.write(|notes| notes.surprise = args.show)?;
+    demo.board.update(|board| board.surprise = args.show)?;
     Ok(if args.show {
         "There will be a surprise_party."
     } else {
@@ -269,21 +269,21 @@ async fn surprise(
 pub(super) fn surprise_party() -> Tool {
     Tool::new(SURPRISE_PARTY, async || "Surprise!")
         .title("Surprise party")
-        .description("Was not here before")
+        .description("Appears when `surprise` is called")
         .read_only(true)
 }
 
 #[derive(Deserialize, JsonSchema)]
-struct Notice {
+struct NoticeArgs {
     /// The new text
     #[schemars(length(min = 1, max = MAX_NOTICE))]
     text: String,
 }
 
 async fn post_notice(
-    shared: State<Arc<Shared>>,
-    args: Notice,
+    demo: State<Arc<DemoState>>,
+    args: NoticeArgs,
 ) -> Result<&'static str, HandlerError> {
-    shared.board.write(|notes| notes.notice = args.text)?;
+    demo.board.update(|board| board.notice = args.text)?;
     Ok("Posted at demo://notice.")
 }

@@ -1,56 +1,57 @@
-//! What is printed once the endpoint is up.
+//! The message that is printed once the endpoint is up.
 
-use super::edge::ENDPOINT;
-use super::start::Running;
-use crate::fail::{Exit, Fail};
+use super::service::ENDPOINT_PATH;
+use super::start::StartedUpstreams;
+use crate::error::CliError;
 use carryall::transport::http::HttpServer;
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 pub(super) struct Banner {
     url: String,
+    /// Whether the endpoint is reachable from other machines.
     exposed: bool,
-    behind: String,
-    /// The endpoint is in front of the demo server, whose tools are known.
+    /// The upstreams in words.
+    upstreams: String,
+    /// Whether the upstream is the demo server, whose tools are known.
     demo: bool,
-    /// Where clients of HTTP+SSE connect.
-    sse: Option<String>,
+    /// The URL for clients of HTTP+SSE, if they are served.
+    sse_url: Option<String>,
 }
 
 impl Banner {
     pub(super) fn new(
         listener: &HttpServer,
-        running: &Running,
+        started: &StartedUpstreams,
         replicas: usize,
         sse: bool,
-    ) -> Result<Self, Fail> {
+    ) -> Result<Self, CliError> {
         let address = listener.local_addr();
-        let address = address.map_err(|error| {
-            Fail::new(Exit::Local, format!("the endpoint has no address: {error}"))
-        })?;
+        let address = address
+            .map_err(|error| CliError::local(format!("the endpoint has no address: {error}")))?;
         let demo = replicas > 0;
-        let behind = if demo {
+        let upstreams = if demo {
             let replicas = if replicas == 1 {
                 "1 replica".into()
             } else {
                 format!("{replicas} replicas")
             };
-            format!("{replicas} of the demo server; each request goes to the next one")
+            format!("{replicas} of the demo server, used in turn")
         } else {
-            running.shown.join(", ")
+            started.labels.join(", ")
         };
-        let url = format!("http://{}{ENDPOINT}", reachable(address));
-        let sse = sse.then(|| format!("http://{}/sse", reachable(address)));
+        let url = format!("http://{}{ENDPOINT_PATH}", reachable(address));
+        let sse_url = sse.then(|| format!("http://{}/sse", reachable(address)));
         Ok(Self {
             url,
             exposed: !address.ip().is_loopback(),
-            behind,
+            upstreams,
             demo,
-            sse,
+            sse_url,
         })
     }
 
-    pub(super) fn show(&self, quiet: bool) -> Result<(), Fail> {
+    pub(super) fn print(&self, quiet: bool) -> Result<(), CliError> {
         let mut out = std::io::stdout().lock();
         let text = if quiet {
             format!("{}\n", self.url)
@@ -58,16 +59,16 @@ impl Banner {
             self.text()
         };
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            // The endpoint is there for others, whoever started it stopped reading.
+            // Serving goes on if the reader of standard output is gone.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            written => written.map_err(Fail::output),
+            written => written.map_err(CliError::output),
         }
     }
 
     fn text(&self) -> String {
-        let Self { url, behind, .. } = self;
+        let Self { url, upstreams, .. } = self;
         let warning = if self.exposed {
-            "Anybody who can reach this machine can call it: there is no authorization here.\n"
+            "There is no authorization: anybody who can reach this machine can call it.\n"
         } else {
             ""
         };
@@ -76,16 +77,16 @@ impl Banner {
         } else {
             format!("carryall tools {url}")
         };
-        let sse = self.sse.as_ref().map_or_else(String::new, |sse| {
+        let sse = self.sse_url.as_ref().map_or_else(String::new, |sse| {
             format!("HTTP+SSE for older clients: {sse}\n")
         });
         format!(
-            "MCP endpoint: {url}\n{sse}Behind it: {behind}. Ctrl-C stops everything.\n{warning}\nTry it:\n  {}\n  {command}\n",
+            "MCP endpoint: {url}\n{sse}Upstreams: {upstreams}. Ctrl-C stops everything.\n{warning}\nTry it:\n  {}\n  {command}\n",
             self.curl()
         )
     }
 
-    /// A request that works as printed: every header and `_meta` member that the revision asks for.
+    /// Returns a request that works as printed, with all required headers and `_meta` members.
     fn curl(&self) -> String {
         let meta = serde_json::json!({
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -111,7 +112,7 @@ impl Banner {
     }
 }
 
-/// The address as one types it on this machine.
+/// Returns the address with which this machine reaches the endpoint.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),

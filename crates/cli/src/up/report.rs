@@ -1,5 +1,4 @@
-//! What the operator is told about the servers: which answer, of what revision they are, and who
-//! shares their sessions.
+//! Logs which servers answer, their revision, and which callers share their sessions.
 
 use carryall::SessionScope;
 use carryall::gateway::Upstream;
@@ -7,31 +6,31 @@ use carryall::proto::{CallError, EraDecision, Outcome, Printable};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// How long a server may take to show that it is there.
-const CHECK: Duration = Duration::from_secs(3);
-/// Between two looks at those that do not answer.
-const AGAIN: Duration = Duration::from_secs(5);
+/// Timeout of a probe.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Interval between probes of servers that do not answer.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A server at a URL.
-pub(super) struct Watched {
+/// A server at a URL that has not answered yet.
+pub(super) struct ProbedServer {
     pub(super) label: String,
-    /// The revision, once it is known.
+    /// Returns the revision once it is known.
     pub(super) decision: Box<dyn Fn() -> Option<EraDecision> + Send + Sync>,
 }
 
-/// Reports each server when it answers for the first time, and once if it does not.
-pub(super) async fn watch(upstream: Upstream, mut silent: Vec<Watched>, scope: SessionScope) {
+/// Logs each server when it answers for the first time, and once if it does not.
+pub(super) async fn watch(upstream: Upstream, mut pending: Vec<ProbedServer>, scope: SessionScope) {
     let mut first = true;
     loop {
-        for (label, answer) in upstream.check(CHECK).await {
-            let Some(at) = silent.iter().position(|watched| *watched.label == *label) else {
+        for (label, answer) in upstream.check(PROBE_TIMEOUT).await {
+            let Some(index) = pending.iter().position(|server| *server.label == *label) else {
                 continue;
             };
             match answer {
                 Ok(answer) => {
-                    let watched = silent.remove(at);
+                    let server = pending.remove(index);
                     if !first {
-                        tracing::info!("{label} answers now");
+                        tracing::info!("{label} now answers");
                     }
                     if let Outcome::Error(error) = answer {
                         let message = Printable(&error.message);
@@ -40,77 +39,77 @@ pub(super) async fn watch(upstream: Upstream, mut silent: Vec<Watched>, scope: S
                             error.code
                         );
                     }
-                    came_up(upstream.name(), (watched.decision)(), scope);
+                    log_revision(upstream.name(), (server.decision)(), scope);
                 }
                 Err(error) if first => {
-                    tracing::warn!("{}", trouble(&label, upstream.name(), &error))
+                    tracing::warn!("{}", describe_failure(&label, upstream.name(), &error))
                 }
                 Err(_) => {}
             }
         }
-        if silent.is_empty() {
+        if pending.is_empty() {
             return;
         }
         first = false;
-        sleep(AGAIN).await;
+        sleep(PROBE_INTERVAL).await;
     }
 }
 
-/// What is wrong with a server that does not answer, and what to do about it.
-fn trouble(label: &str, name: &str, error: &CallError) -> String {
+/// Describes why a server does not answer, and what to do about it.
+fn describe_failure(label: &str, name: &str, error: &CallError) -> String {
     match error {
         CallError::NotMcp { status: 401, .. } => format!(
-            "{label} wants credentials (HTTP 401); give them with --header '{name}=Authorization: Bearer ${{VARIABLE}}', \
-             where the variable is expanded by carryall and so stays out of the list of processes"
+            "{label} requires credentials (HTTP 401): pass them with --header '{name}=Authorization: Bearer ${{VARIABLE}}', \
+             which expands the variable so that it does not appear in the process list"
         ),
         CallError::NotMcp { status: 403, body } => {
-            format!("{label} refuses access (HTTP 403): {}", Printable(body))
+            format!("{label} denies access (HTTP 403): {}", Printable(body))
         }
         CallError::NotMcp {
             status: 404 | 405, ..
         } => {
             format!(
-                "{label} is no MCP endpoint ({error}): see whether its path is right",
+                "{label} is not an MCP endpoint ({error}): check its path",
                 error = Printable(&error.to_string())
             )
         }
         _ => format!(
-            "{label} does not answer yet: {}; requests for it get an error until it does",
+            "{label} does not answer yet: {}; requests to it fail until it does",
             Printable(&error.to_string())
         ),
     }
 }
 
-/// Says of which revision a server is, and, if that has sessions, which callers share one.
-pub(super) fn came_up(name: &str, decision: Option<EraDecision>, scope: SessionScope) {
+/// Logs the revision of a server and, if that has sessions, which callers share one.
+pub(super) fn log_revision(name: &str, decision: Option<EraDecision>, scope: SessionScope) {
     let Some(decision) = decision else { return };
     let version = decision.version.as_str();
     if decision.version.is_modern() {
         tracing::info!("{name} speaks {version}, which has no sessions");
     } else {
         tracing::info!(
-            "{name} speaks {version}, a revision with sessions: {}",
-            who_shares(name, scope)
+            "{name} speaks {version}, which has sessions: {}",
+            describe_sharing(name, scope)
         );
     }
 }
 
-/// There are no principals here: nothing authenticates the callers of `carryall up`.
-fn who_shares(name: &str, scope: SessionScope) -> String {
+/// Describes which callers share a session. Nothing authenticates the callers of `carryall up`, so
+/// there are no principals.
+fn describe_sharing(name: &str, scope: SessionScope) -> String {
     match scope {
         SessionScope::Principal => {
-            let what = "callers are not authenticated here, so all of them share its sessions, with a login and whatever";
-            let choice = format!(
-                "--sessions {name}=per-client keeps them apart, {name}=shared says that this is meant"
-            );
-            format!("{what} else it keeps there; {choice}")
+            format!(
+                "callers are not authenticated, so all of them share its sessions, with logins and other state; \
+                 --sessions {name}=per-client separates them, {name}=shared accepts it"
+            )
         }
-        SessionScope::Shared => "all callers share them, as --sessions says".into(),
+        SessionScope::Shared => "all callers share them, as set by --sessions".into(),
         SessionScope::Client => {
-            "each client (session or connection) has its own, as --sessions says".into()
+            "each client (session or connection) has its own, as set by --sessions".into()
         }
-        SessionScope::Call => "each call has its own, as --sessions says".into(),
-        other => format!("they are {other}"),
+        SessionScope::Call => "each call has its own, as set by --sessions".into(),
+        other => format!("{other}, as set by --sessions"),
     }
 }
 
@@ -119,20 +118,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_trouble_says_what_happened_and_foreign_text_is_clean() {
+    fn failures_are_described_and_their_text_is_sanitized() {
         let not_mcp = |status| CallError::NotMcp {
             status,
             body: "no\u{1b}[31m".into(),
         };
         for (error, says) in [
             (not_mcp(401), "--header 'files=Authorization"),
-            (not_mcp(403), "refuses access"),
+            (not_mcp(403), "denies access"),
             (not_mcp(404), "path"),
             (not_mcp(502), "HTTP 502"),
             (CallError::unreachable("refused"), "does not answer yet"),
-            (CallError::Timeout(CHECK), "no answer within 3s"),
+            (CallError::Timeout(PROBE_TIMEOUT), "no answer within 3s"),
         ] {
-            let text = trouble("http://x/mcp", "files", &error);
+            let text = describe_failure("http://x/mcp", "files", &error);
             assert!(
                 text.starts_with("http://x/mcp ") && text.contains(says),
                 "{text}"
@@ -145,10 +144,10 @@ mod tests {
     }
 
     #[test]
-    fn every_way_of_sharing_is_named() {
+    fn every_session_scope_is_described() {
         let all: Vec<String> = SessionScope::ALL
             .into_iter()
-            .map(|scope| who_shares("files", scope))
+            .map(|scope| describe_sharing("files", scope))
             .collect();
         assert!(
             all.iter().all(|text| text.contains("--sessions")),

@@ -1,14 +1,13 @@
-//! The servers behind the endpoint: HTTP clients for URLs, child processes for commands.
+//! Starts the upstreams: HTTP clients for URLs, child processes for commands.
 //!
-//! The endpoint does not wait for any of them. Processes are started beside each other, and one
-//! that cannot be started is what a URL is where nobody listens: it is left out, tried again, and
-//! reported.
+//! The endpoint waits for none of them. Processes are started concurrently. One that does not start
+//! is treated like a URL that does not answer: it is left out, retried, and logged.
 
-use super::report::{self, Watched};
-use super::spec::{Replicas, ResolvedUpstream};
-use crate::era::memory;
-use crate::fail::Fail;
-use crate::target::Process;
+use super::report::{self, ProbedServer};
+use super::spec::{ResolvedUpstream, UpstreamReplicas};
+use crate::era;
+use crate::error::CliError;
+use crate::target::StdioCommand;
 use carryall::gateway::{ProbeConfig, ReplicaHandle, Upstream};
 use carryall::proto::backoff::Backoff;
 use carryall::proto::{CallError, Printable, SharedService};
@@ -21,31 +20,31 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-/// Servers that are somebody else's are asked less often whether they live.
+/// Remote servers belong to others and are probed less often.
 const HTTP_PROBE: ProbeConfig = ProbeConfig {
     interval: Duration::from_secs(10),
     timeout: Duration::from_secs(5),
 };
-/// A child that has exited is started again by the next request, and be it this one.
+/// A child that has exited is restarted by the next request, which may be this probe.
 const STDIO_PROBE: ProbeConfig = ProbeConfig {
     interval: Duration::from_secs(2),
     timeout: Duration::from_secs(10),
 };
-/// Between attempts to start a command that does not start.
-const RESTART: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+/// Delay between attempts to start a command.
+const START_BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
-/// The upstreams, and the tasks that start and watch them.
-pub(super) struct Running {
+/// The upstreams, and the tasks that start and probe them.
+pub(super) struct StartedUpstreams {
     pub(super) upstreams: Vec<Upstream>,
-    /// What they are, for people.
-    pub(super) shown: Vec<String>,
+    /// A label of each for people.
+    pub(super) labels: Vec<String>,
     stop: watch::Sender<bool>,
-    /// Each looks after one child.
+    /// One supervisor per child.
     children: Vec<JoinHandle<()>>,
     reports: Vec<JoinHandle<()>>,
 }
 
-impl Running {
+impl StartedUpstreams {
     pub(super) fn only(upstream: Upstream) -> Self {
         Self {
             upstreams: vec![upstream],
@@ -56,14 +55,14 @@ impl Running {
     fn none() -> Self {
         Self {
             upstreams: Vec::new(),
-            shown: Vec::new(),
+            labels: Vec::new(),
             stop: watch::Sender::new(false),
             children: Vec::new(),
             reports: Vec::new(),
         }
     }
 
-    /// Ends the children, and waits until they are gone.
+    /// Stops the children and waits until they have exited.
     pub(super) async fn stop(self) {
         self.reports.iter().for_each(JoinHandle::abort);
         self.stop.send_replace(true);
@@ -71,12 +70,12 @@ impl Running {
     }
 }
 
-/// Begins to start what is to be started, and waits for none of it.
+/// Starts all upstreams without waiting for any.
 ///
 /// # Errors
-/// When a URL or a name is not valid.
-pub(super) fn start(all: Vec<ResolvedUpstream>) -> Result<Running, Fail> {
-    let mut running = Running::none();
+/// An invalid URL or name.
+pub(super) fn start(all: Vec<ResolvedUpstream>) -> Result<StartedUpstreams, CliError> {
+    let mut started = StartedUpstreams::none();
     let several = all.len() > 1;
     for ResolvedUpstream {
         name,
@@ -86,77 +85,78 @@ pub(super) fn start(all: Vec<ResolvedUpstream>) -> Result<Running, Fail> {
     } in all
     {
         let invalid =
-            |error: &dyn std::fmt::Display| Fail::usage(format!("the server {name:?}: {error}"));
+            |error: &dyn std::fmt::Display| CliError::usage(format!("server {name:?}: {error}"));
         let upstream = Upstream::new(&name).map_err(|error| invalid(&error))?;
-        // A session, and an answer in the middle of a call, belongs to one replica.
-        let single = !matches!(&replicas, Replicas::Urls(urls) if urls.len() > 1);
+        // A legacy session belongs to one replica, as do answers within a call, so the clients' era
+        // can only be matched without replicas.
+        let single = !matches!(&replicas, UpstreamReplicas::Urls(urls) if urls.len() > 1);
         let options = DualEraOptions::default()
-            .memory(memory())
+            .memory(era::cache())
             .era(era)
             .session_scope(sharing)
             .match_client_era(single);
-        let (upstream, shown) = match replicas {
-            Replicas::Urls(urls) => {
+        let (upstream, label) = match replicas {
+            UpstreamReplicas::Urls(urls) => {
                 let upstream = upstream.probe(Some(HTTP_PROBE));
-                let mut watched = Vec::new();
+                let mut probed = Vec::new();
                 for (url, headers) in &urls {
                     let http = HttpClient::builder(url).map_err(|error| invalid(&error))?;
                     let http = headers
                         .iter()
                         .cloned()
                         .fold(http, |http, (name, value)| http.header(name, value));
-                    let way = DualEraHttp::new(
+                    let client = DualEraHttp::new(
                         http.build().map_err(|error| invalid(&error))?,
                         options.clone(),
                     );
                     let label = without_query(url);
                     upstream
                         .replica(&label)
-                        .up(SharedService::new_boxed(way.clone()));
-                    watched.push(Watched {
+                        .up(SharedService::new_boxed(client.clone()));
+                    probed.push(ProbedServer {
                         label,
-                        decision: Box::new(move || way.decision()),
+                        decision: Box::new(move || client.decision()),
                     });
                 }
-                let shown: Vec<String> = urls.iter().map(|(url, _)| without_query(url)).collect();
-                running.reports.push(tokio::spawn(report::watch(
+                let labels: Vec<String> = urls.iter().map(|(url, _)| without_query(url)).collect();
+                started.reports.push(tokio::spawn(report::watch(
                     upstream.clone(),
-                    watched,
+                    probed,
                     sharing,
                 )));
-                (upstream, shown.join(" and "))
+                (upstream, labels.join(" and "))
             }
-            Replicas::Command(process) => {
+            UpstreamReplicas::Command(process) => {
                 let upstream = upstream.shared_channel().probe(Some(STDIO_PROBE));
                 let command = command(&process, &name);
-                // Arguments often hold secrets.
-                let shown = command.program().into_owned();
-                let child = Child {
+                // Without the arguments, which often contain secrets.
+                let label = command.program().into_owned();
+                let child = StdioUpstream {
                     name: name.clone(),
                     command,
                     options,
                     sharing,
                     replica: upstream.replica(&name),
                 };
-                // From here on calls wait for it.
+                // From now on calls wait for it.
                 child.replica.starting();
-                running
+                started
                     .children
-                    .push(tokio::spawn(child.run(running.stop.subscribe())));
-                (upstream, shown)
+                    .push(tokio::spawn(child.run(started.stop.subscribe())));
+                (upstream, label)
             }
         };
-        running.shown.push(if several {
-            format!("{shown} as {name}__")
+        started.labels.push(if several {
+            format!("{label} as {name}__")
         } else {
-            shown
+            label
         });
-        running.upstreams.push(upstream);
+        started.upstreams.push(upstream);
     }
-    Ok(running)
+    Ok(started)
 }
 
-fn command(process: &Process, name: &str) -> ServerCommand {
+fn command(process: &StdioCommand, name: &str) -> ServerCommand {
     let command = ServerCommand::new(&process.program).args(&process.args);
     let command = process
         .env
@@ -166,20 +166,20 @@ fn command(process: &Process, name: &str) -> ServerCommand {
         Some(directory) => command.current_dir(directory),
         None => command,
     };
-    let said_by = name.to_owned();
-    command.on_stderr(move |line| tracing::info!("{said_by} says: {}", Printable(line)))
+    let name = name.to_owned();
+    command.on_stderr(move |line| tracing::info!("{name} stderr: {}", Printable(line)))
 }
 
-/// A query may hold a secret, which does not belong on a terminal or into a log.
+/// Hides the query, which may contain secrets, in messages and logs.
 fn without_query(url: &str) -> String {
     match url.split_once('?') {
-        Some((place, _)) => format!("{place}?..."),
+        Some((rest, _)) => format!("{rest}?..."),
         None => url.to_owned(),
     }
 }
 
 /// A server on standard streams.
-struct Child {
+struct StdioUpstream {
     name: String,
     command: ServerCommand,
     options: DualEraOptions,
@@ -187,9 +187,9 @@ struct Child {
     replica: ReplicaHandle,
 }
 
-impl Child {
-    /// Starts it, again and again if need be, until it runs; once it does, it is started again by
-    /// the calls that find it gone. Ends it when told to stop.
+impl StdioUpstream {
+    /// Starts the server, retrying until it runs, and stops it when told to. Once it has run, calls
+    /// restart it if it has exited.
     async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut failures = 0;
         loop {
@@ -199,17 +199,17 @@ impl Child {
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             match spawned {
-                Ok(way) => {
-                    self.replica.up(SharedService::new_boxed(way.clone()));
-                    report::came_up(&self.name, way.decision(), self.sharing);
+                Ok(client) => {
+                    self.replica.up(SharedService::new_boxed(client.clone()));
+                    report::log_revision(&self.name, client.decision(), self.sharing);
                     let _ = stop.wait_for(|stop| *stop).await;
                     self.replica.down();
-                    way.shutdown().await;
+                    client.shutdown().await;
                     return;
                 }
                 Err(error) => {
                     self.replica.down();
-                    let pause = RESTART.delay(failures, random());
+                    let pause = START_BACKOFF.delay(failures, random());
                     self.report_failure(&error, failures, pause);
                     failures = failures.saturating_add(1);
                     tokio::select! {
@@ -221,7 +221,7 @@ impl Child {
         }
     }
 
-    /// The first failure is worth a warning; that it goes on failing is not news.
+    /// Warns of the first failure; later ones are logged at debug level.
     fn report_failure(&self, error: &CallError, failures: u32, pause: Duration) {
         let (name, error) = (&self.name, error.to_string());
         let error = Printable(
@@ -231,16 +231,16 @@ impl Child {
         );
         if failures == 0 {
             tracing::warn!(
-                "{name} does not start: {error}; it is tried again, and left out until then. See whether its command runs \
-                 by itself; it inherits PATH and HOME, but no other variables"
+                "{name} does not start: {error}; it is left out and retried. Check that its command runs by itself: it \
+                 inherits PATH and HOME, but no other variables"
             );
         } else {
-            tracing::debug!("{name} does not start: {error}; the next attempt is in {pause:?}");
+            tracing::debug!("{name} does not start: {error}; next attempt in {pause:?}");
         }
     }
 }
 
-/// For jitter: without randomness all are tried at the same time, which does no harm.
+/// Returns random bits for jitter, or zero if there is no randomness.
 fn random() -> u64 {
     let mut bits = [0; 8];
     let _ = getrandom::fill(&mut bits);

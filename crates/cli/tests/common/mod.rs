@@ -1,6 +1,6 @@
-//! Runs the binary, the demo server, and servers that say whatever a test wants.
+//! Runs the binary, the demo server, and servers with prepared answers.
 
-// Each test file uses its part of this.
+// Each test binary uses a part of this.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
 use serde_json::Value;
@@ -13,33 +13,34 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// No command of a test takes longer.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Time limit of a command.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_carryall");
 
-/// What a command left behind.
+/// The exit code and the output of a command.
 #[derive(Debug)]
-pub struct Ran {
+pub struct Finished {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
 }
 
-impl Ran {
-    /// The result as JSON.
+impl Finished {
+    /// Parses standard output as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The same, of a command that has worked.
+    /// Parses standard output as JSON, of a command that succeeded.
     #[track_caller]
     pub fn ok(&self) -> Value {
         assert_eq!(self.code, 0, "{self:?}");
         self.json()
     }
 
+    /// Asserts the exit code, and parts of standard error.
     #[track_caller]
     pub fn fails(&self, code: i32, because: &[&str]) {
         assert_eq!(self.code, code, "{self:?}");
@@ -50,7 +51,7 @@ impl Ran {
     }
 }
 
-/// A command to run: in an empty directory, for a user without configuration.
+/// A command, run by a user without configuration files.
 pub struct Run {
     command: Command,
     input: Option<String>,
@@ -65,7 +66,7 @@ pub fn carryall(args: &[&str]) -> Run {
         .env_remove("XDG_CONFIG_HOME")
         .env_remove("XDG_STATE_HOME")
         .env_remove("NO_COLOR");
-    // What one test finds out about a server is nothing to another.
+    // Tests do not share a cache of eras.
     command.env("XDG_CACHE_HOME", "/dev/null");
     command.current_dir(home);
     Run {
@@ -74,8 +75,8 @@ pub fn carryall(args: &[&str]) -> Run {
     }
 }
 
-/// Runs a command without anything special.
-pub fn run(args: &[&str]) -> Ran {
+/// Runs a command.
+pub fn run(args: &[&str]) -> Finished {
     carryall(args).run()
 }
 
@@ -95,8 +96,8 @@ impl Run {
         self
     }
 
-    /// Waits for its end, with patience.
-    pub fn run(mut self) -> Ran {
+    /// Runs the command to its end.
+    pub fn run(mut self) -> Finished {
         self.command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -104,26 +105,26 @@ impl Run {
         let mut child = self.command.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let input = self.input.take().unwrap_or_default();
-        // Fails when the command does not read its input, which is its good right.
+        // Fails if the command does not read its input.
         let _ = stdin.write_all(input.as_bytes());
         drop(stdin);
         let (out, err) = (
             drain(child.stdout.take().unwrap()),
             drain(child.stderr.take().unwrap()),
         );
-        let code = wait(&mut child, PATIENCE).unwrap_or_else(|| {
+        let code = wait(&mut child, TIMEOUT).unwrap_or_else(|| {
             let _ = child.kill();
             let _ = child.wait();
-            panic!("it does not end: {:?}", self.command);
+            panic!("timeout: {:?}", self.command);
         });
-        Ran {
+        Finished {
             code,
             stdout: out.join().unwrap(),
             stderr: err.join().unwrap(),
         }
     }
 
-    /// Starts it and lets it run.
+    /// Starts the command without waiting for its end.
     pub fn start(mut self) -> Running {
         self.command
             .stdin(Stdio::piped())
@@ -144,9 +145,9 @@ fn drain(mut from: impl std::io::Read + Send + 'static) -> thread::JoinHandle<St
     })
 }
 
-fn wait(child: &mut Child, patience: Duration) -> Option<i32> {
+fn wait(child: &mut Child, timeout: Duration) -> Option<i32> {
     let since = Instant::now();
-    while since.elapsed() < patience {
+    while since.elapsed() < timeout {
         if let Some(status) = child.try_wait().unwrap() {
             return Some(status.code().unwrap_or(-1));
         }
@@ -155,7 +156,7 @@ fn wait(child: &mut Child, patience: Duration) -> Option<i32> {
     None
 }
 
-/// A process that is killed at the end of the test at the latest.
+/// A process that is killed on drop.
 pub struct Running {
     pub child: Child,
     pub lines: Lines,
@@ -164,10 +165,10 @@ pub struct Running {
 
 impl Running {
     pub fn wait(&mut self) -> Option<i32> {
-        wait(&mut self.child, PATIENCE)
+        wait(&mut self.child, TIMEOUT)
     }
 
-    /// Sends a signal by its name, as `kill -NAME` does.
+    /// Sends a signal by name, such as `INT`.
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(
@@ -187,7 +188,7 @@ impl Drop for Running {
     }
 }
 
-/// Lines as they come.
+/// Lines of an output stream.
 pub struct Lines(std::sync::mpsc::Receiver<String>);
 
 impl Lines {
@@ -203,9 +204,9 @@ impl Lines {
         Self(receiver)
     }
 
-    /// The next one; none when there will be none.
+    /// Returns the next line; `None` at the end.
     pub fn next(&self) -> Option<String> {
-        self.0.recv_timeout(PATIENCE).ok()
+        self.0.recv_timeout(TIMEOUT).ok()
     }
 
     #[track_caller]
@@ -215,24 +216,24 @@ impl Lines {
     }
 }
 
-/// The demo server, gone at the end of the test.
+/// A demo server, stopped on drop.
 pub struct Demo {
     pub running: Running,
     pub url: String,
     _board: Option<Dir>,
 }
 
-/// A demo server that shares nothing with those of other tests.
+/// Starts a demo server with a board of its own.
 pub fn demo(args: &[&str]) -> Demo {
     let dir = Dir::new();
     let board = dir.0.join("board.json");
-    let mut demo = sibling(&[&["--board", board.to_str().unwrap()], args].concat());
+    let mut demo = demo_with_shared_board(&[&["--board", board.to_str().unwrap()], args].concat());
     demo._board = Some(dir);
     demo
 }
 
-/// A demo server that shares what changes with all others that this process starts in this way.
-pub fn sibling(args: &[&str]) -> Demo {
+/// Starts a demo server that shares its board with all others that this process starts in this way.
+pub fn demo_with_shared_board(args: &[&str]) -> Demo {
     let args = [
         &["demo", "--listen", "127.0.0.1:0", "--announce", "json"],
         args,
@@ -250,7 +251,7 @@ pub fn sibling(args: &[&str]) -> Demo {
     }
 }
 
-/// A directory of its own for a test, gone at its end.
+/// A temporary directory, removed on drop.
 pub struct Dir(pub PathBuf);
 
 impl Dir {
@@ -280,7 +281,7 @@ impl Drop for Dir {
     }
 }
 
-/// What a canned server says to one request.
+/// An answer of a canned server.
 pub enum Say {
     /// A result; `resultType` is added.
     Result(Value),
@@ -288,29 +289,28 @@ pub enum Say {
     Error(i64, &'static str),
     /// Any status, type and body.
     Raw(u16, &'static str, String),
-    /// Nothing, for as long as the test runs.
+    /// No answer.
     Nothing,
 }
 
-/// A server over HTTP that answers as `answer` says; gets method and parameters. It keeps what it
-/// was sent.
+/// An HTTP server with prepared answers. It records the head and the body of each request.
 pub struct Canned {
     pub url: String,
     pub requests: Arc<Mutex<Vec<(String, Value)>>>,
 }
 
+/// Starts a server. `answer` receives method and parameters.
 pub fn canned(answer: impl Fn(&str, &Value) -> Say + Send + Sync + 'static) -> Canned {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
     let requests = Arc::new(Mutex::new(Vec::new()));
-    let (answer, kept) = (Arc::new(answer), requests.clone());
-    // Ends with the process of the test: it is blocked in `accept`, and holds nothing that outlives
-    // it.
+    let (answer, recorded) = (Arc::new(answer), requests.clone());
+    // Ends with the process of the test.
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let (answer, kept) = (answer.clone(), kept.clone());
+            let (answer, recorded) = (answer.clone(), recorded.clone());
             thread::spawn(move || {
-                let _ = serve(stream, &*answer, &kept);
+                let _ = serve(stream, &*answer, &recorded);
             });
         }
     });
@@ -320,7 +320,7 @@ pub fn canned(answer: impl Fn(&str, &Value) -> Say + Send + Sync + 'static) -> C
 fn serve(
     stream: TcpStream,
     answer: &dyn Fn(&str, &Value) -> Say,
-    kept: &Mutex<Vec<(String, Value)>>,
+    recorded: &Mutex<Vec<(String, Value)>>,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut stream = stream;
@@ -344,14 +344,13 @@ fn serve(
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
         let request: Value = serde_json::from_slice(&body).unwrap_or_default();
-        // Which era the server is of, is asked before anything else, and is not what these tests
-        // are about.
-        let asks_for_era = request["id"] == "era";
-        if !asks_for_era {
-            kept.lock().unwrap().push((head, request.clone()));
+        // The era probe is answered here and not recorded.
+        let is_era_probe = request["id"] == "era";
+        if !is_era_probe {
+            recorded.lock().unwrap().push((head, request.clone()));
         }
         let method = request["method"].as_str().unwrap_or_default();
-        let said = match asks_for_era {
+        let said = match is_era_probe {
             true => Say::Result(
                 serde_json::json!({"supportedVersions": ["2026-07-28"], "capabilities": {}}),
             ),
@@ -378,7 +377,7 @@ fn serve(
             }
             Say::Raw(status, kind, body) => (status, kind, body),
             Say::Nothing => {
-                thread::sleep(PATIENCE);
+                thread::sleep(TIMEOUT);
                 return Ok(());
             }
         };

@@ -8,13 +8,13 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// No test waits longer for one thing.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// Time limit of one step.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The binary in work. Killed with the test.
+/// A running `carryall` process, killed on drop.
 pub(crate) struct Carryall {
     pub(crate) child: Child,
-    /// What it printed, for as long as it was read.
+    /// Standard output until `start` returned.
     pub(crate) printed: String,
     /// Standard error so far.
     pub(crate) log: Arc<Mutex<String>>,
@@ -22,12 +22,12 @@ pub(crate) struct Carryall {
 }
 
 impl Carryall {
-    /// Starts it and waits until it has printed a line with `until`.
+    /// Starts the binary and waits until it prints a line with `until`.
     pub(crate) fn start(args: &[&str], until: &str) -> Self {
         Self::start_command(command(args), until)
     }
 
-    /// The same with a command that has more than arguments, such as variables.
+    /// Like [`start`](Self::start), with a command.
     pub(crate) fn start_command(mut command: Command, until: &str) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
@@ -56,7 +56,7 @@ impl Carryall {
             let read = out.read_line(&mut started.printed).unwrap();
             assert!(
                 read > 0,
-                "it ended: {} {}",
+                "exited: {} {}",
                 started.printed,
                 started.log.lock().unwrap()
             );
@@ -64,7 +64,7 @@ impl Carryall {
         started
     }
 
-    /// A demo server on a port of its own.
+    /// Starts a demo server.
     pub(crate) fn demo(name: &str) -> Self {
         Self::start(
             &[
@@ -90,9 +90,9 @@ impl Carryall {
         send_signal(self.child.id(), signal);
     }
 
-    /// Waits for its end.
+    /// Waits until the process exits.
     pub(crate) fn ended(&mut self) -> ExitStatus {
-        eventually("it ends", || self.child.try_wait().unwrap())
+        eventually("the process exits", || self.child.try_wait().unwrap())
     }
 
     pub(crate) fn children(&self) -> Vec<u32> {
@@ -123,7 +123,7 @@ pub(crate) fn send_signal(pid: u32, signal: &str) {
     );
 }
 
-/// Processes that live and were started by `parent`.
+/// Returns the running children of a process.
 fn children_of(parent: u32) -> Vec<u32> {
     processes()
         .into_iter()
@@ -132,12 +132,12 @@ fn children_of(parent: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Whether there is such a process, be it a zombie that nobody has reaped.
+/// Whether the process exists, possibly as a zombie.
 pub(crate) fn exists(pid: u32) -> bool {
     processes().iter().any(|(other, ..)| *other == pid)
 }
 
-/// Process, parent, whether it is a zombie.
+/// Returns ID and parent of all processes, and whether each is a zombie.
 fn processes() -> Vec<(u32, u32, bool)> {
     let listed = Command::new("ps")
         .args(["-A", "-o", "pid=,ppid=,stat="])
@@ -155,25 +155,24 @@ fn processes() -> Vec<(u32, u32, bool)> {
     listed.lines().filter_map(line).collect()
 }
 
-/// Waits until `probe` has something.
+/// Polls `probe` until it returns something.
 pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = probe() {
             return found;
         }
-        assert!(start.elapsed() < PATIENCE, "in vain: {what}");
+        assert!(start.elapsed() < TIMEOUT, "timeout: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
-/// A request with these headers besides the usual ones of HTTP. The connection is at the beginning
-/// of the answer.
+/// Sends a request. Returns the connection at the start of the response.
 pub(crate) fn send(url: &str, headers: &[(String, String)], body: &str) -> BufReader<TcpStream> {
     let rest = url.strip_prefix("http://").unwrap();
     let (authority, path) = rest.split_once('/').unwrap();
     let mut stream = TcpStream::connect(authority).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut head = format!(
         "POST /{path} HTTP/1.1\r\nHost: {authority}\r\nContent-Length: {}\r\n",
         body.len()
@@ -187,7 +186,7 @@ pub(crate) fn send(url: &str, headers: &[(String, String)], body: &str) -> BufRe
     BufReader::new(stream)
 }
 
-/// Sends a request that the server may hang up on, and reads what comes back.
+/// Sends a request to a server that may close the connection, and returns the response.
 pub(crate) fn try_send(url: &str, headers: &[(String, String)], body: &str) -> Option<String> {
     let (url, headers, body) = (url.to_owned(), headers.to_vec(), body.to_owned());
     std::thread::spawn(move || {
@@ -202,9 +201,9 @@ pub(crate) fn try_send(url: &str, headers: &[(String, String)], body: &str) -> O
     .flatten()
 }
 
-/// A server that answers every request with a result that means nothing, and the heads of what it
-/// was asked.
-pub(crate) fn overheard() -> (String, Arc<Mutex<Vec<String>>>) {
+/// Starts a server that answers every request with the same result. Returns its URL and the heads
+/// of all requests.
+pub(crate) fn recording_server() -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
     let heads: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -236,8 +235,8 @@ fn answer_all(stream: TcpStream, heads: &Mutex<Vec<String>>) -> Option<()> {
         reader.read_exact(&mut body).ok()?;
         let asked: Value = serde_json::from_slice(&body).ok()?;
         heads.lock().unwrap().push(head);
-        // Whoever asks which era it is of, gets to know.
-        let result = json!({"resultType": "complete", "heard": true, "supportedVersions": ["2026-07-28"], "capabilities": {}});
+        // Also a valid answer to the era probe.
+        let result = json!({"resultType": "complete", "recorded": true, "supportedVersions": ["2026-07-28"], "capabilities": {}});
         let answer = json!({"jsonrpc": "2.0", "id": asked["id"], "result": result}).to_string();
         let head = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
@@ -250,7 +249,7 @@ fn answer_all(stream: TcpStream, heads: &Mutex<Vec<String>>) -> Option<()> {
     }
 }
 
-/// A server that answers every request with the same bytes and closes.
+/// Starts a server that answers every request with the same bytes.
 pub(crate) fn always(response: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
@@ -282,12 +281,12 @@ pub(crate) fn always(response: &'static str) -> String {
     url
 }
 
-/// A plain request without a body, and all that comes back.
+/// Sends a request without body and returns the whole response.
 pub(crate) fn plain(method: &str, url: &str, path: &str, headers: &[(&str, &str)]) -> String {
     let rest = url.strip_prefix("http://").unwrap();
     let authority = rest.split_once('/').unwrap().0;
     let mut stream = TcpStream::connect(authority).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
     let host = [("Host", authority)];
     let own_host = headers.iter().any(|(name, _)| *name == "Host");
@@ -300,7 +299,7 @@ pub(crate) fn plain(method: &str, url: &str, path: &str, headers: &[(&str, &str)
     answer
 }
 
-/// Sends a request and reads the status and the JSON of the answer.
+/// Sends a request and returns status and JSON body of the response.
 pub(crate) fn exchange(url: &str, headers: &[(String, String)], body: &str) -> (u16, Value) {
     let mut answer = String::new();
     send(url, headers, body)
@@ -318,7 +317,7 @@ pub(crate) fn exchange(url: &str, headers: &[(String, String)], body: &str) -> (
     )
 }
 
-/// Headers and body of a request.
+/// Returns headers and body of a request.
 pub(crate) fn request(method: &str, mut params: Value) -> (Vec<(String, String)>, String) {
     params["_meta"] = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -344,13 +343,13 @@ pub(crate) fn request(method: &str, mut params: Value) -> (Vec<(String, String)>
     (headers, body)
 }
 
-/// The response to a request.
+/// Sends a request and returns its response.
 pub(crate) fn ask(url: &str, method: &str, params: Value) -> Value {
     let (headers, body) = request(method, params);
     exchange(url, &headers, &body).1
 }
 
-/// What `whoami` answers.
+/// Calls `whoami` and returns its text.
 pub(crate) fn whoami(url: &str, tool: &str) -> String {
     let answer = ask(url, "tools/call", json!({"name": tool}));
     answer["result"]["content"][0]["text"]
@@ -359,7 +358,7 @@ pub(crate) fn whoami(url: &str, tool: &str) -> String {
         .to_owned()
 }
 
-/// The first `data` line of an event stream that has `text` in it.
+/// Returns the first event of a stream that contains `text`.
 pub(crate) fn event_with(stream: &mut BufReader<TcpStream>, text: &str) -> Value {
     let mut line = String::new();
     loop {

@@ -179,7 +179,7 @@ pub(super) const CHECKS: [ServerCheck; 23] = [
         "call, sampling",
         "call",
         &[
-            "--say",
+            "--sample",
             "It is a colour.",
             "ask_model",
             "question=What is red?",

@@ -1,7 +1,7 @@
-//! Names of servers that were not given one.
+//! Derives names for servers that were not given one.
 
-/// The first part of the host that says something, or the port on a machine that has no name of its
-/// own.
+/// Derives a name from a URL: the first significant part of the host name, or the port if the host
+/// has no name.
 pub(super) fn from_url(url: &str) -> String {
     let parsed = url::Url::parse(url).ok();
     let host = parsed.as_ref().and_then(url::Url::host);
@@ -23,20 +23,19 @@ pub(super) fn from_url(url: &str) -> String {
     from_text(&name)
 }
 
-/// The first word that says something: not the program that runs all kinds of servers, not its
-/// flags.
+/// Derives a name from a command: its first significant word, which is neither a generic runner nor
+/// a flag.
 pub(super) fn from_command(words: &[String]) -> String {
     const RUNNERS: [&str; 14] = [
         "npx", "uvx", "node", "python", "python3", "uv", "run", "deno", "bun", "bunx", "npm",
         "exec", "docker", "env",
     ];
     let file = |word: &String| word.rsplit('/').next().unwrap_or_default().to_owned();
-    let says_something =
-        |word: &String| !word.starts_with('-') && !RUNNERS.contains(&word.as_str());
+    let significant = |word: &String| !word.starts_with('-') && !RUNNERS.contains(&word.as_str());
     let word = words
         .iter()
         .map(file)
-        .find(says_something)
+        .find(significant)
         .or_else(|| words.first().map(file))
         .unwrap_or_default();
     let stem = word
@@ -46,7 +45,7 @@ pub(super) fn from_command(words: &[String]) -> String {
     from_text(stem)
 }
 
-/// What can be a name of `text`.
+/// Converts text to a valid name.
 pub(super) fn from_text(text: &str) -> String {
     let mut name = String::new();
     for c in text.chars().take(30) {
@@ -70,11 +69,11 @@ pub(super) fn from_text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words;
+    use crate::shell;
 
     // spec: tools-16
     #[test]
-    fn names_come_from_the_command_line_and_never_from_the_server() {
+    fn names_are_derived_from_the_command_line_and_never_from_the_server() {
         for (url, name) in [
             ("https://mcp.weather.example.com/mcp", "weather"),
             ("http://localhost:9001/mcp", "port-9001"),
@@ -90,7 +89,7 @@ mod tests {
             ("uvx ++", "server"),
         ] {
             assert_eq!(
-                from_command(&words::split(command).unwrap()),
+                from_command(&shell::split(command).unwrap()),
                 name,
                 "{command}"
             );

@@ -1,18 +1,21 @@
 use super::*;
+use crate::config::ConfigVariables;
+use crate::error::CliError;
 use std::collections::BTreeMap;
+use std::path::Path;
 
-fn variables(env: &[(&str, &str)]) -> Variables {
+fn variables(env: &[(&str, &str)]) -> ConfigVariables {
     let env: BTreeMap<String, String> = env
         .iter()
         .map(|(name, value)| ((*name).into(), (*value).into()))
         .collect();
-    Variables {
+    ConfigVariables {
         workspace: "/".into(),
         env,
     }
 }
 
-fn resolved(specs: &[&str], options: ServerOptions) -> Result<Vec<ResolvedUpstream>, Fail> {
+fn resolved(specs: &[&str], options: PerServerOptions) -> Result<Vec<ResolvedUpstream>, CliError> {
     let parse = |text: &&str| {
         if text.contains("://") {
             http(text).unwrap()
@@ -28,8 +31,8 @@ fn resolved(specs: &[&str], options: ServerOptions) -> Result<Vec<ResolvedUpstre
 }
 
 fn headers(upstream: &ResolvedUpstream) -> Vec<String> {
-    let Replicas::Urls(urls) = &upstream.replicas else {
-        panic!("it is a command")
+    let UpstreamReplicas::Urls(urls) = &upstream.replicas else {
+        panic!("a command")
     };
     let shown =
         |(name, value): &(HeaderName, HeaderValue)| format!("{name}: {}", value.to_str().unwrap());
@@ -39,9 +42,9 @@ fn headers(upstream: &ResolvedUpstream) -> Vec<String> {
 }
 
 #[test]
-fn a_name_and_a_url_are_told_apart() {
+fn a_name_before_a_url_is_recognised() {
     let url = |text: &str| http(text).map(|spec| (spec.name, spec.endpoint));
-    let endpoint = |url: &str| Endpoint::Url {
+    let endpoint = |url: &str| UpstreamEndpoint::Url {
         url: url.into(),
         headers: Vec::new(),
     };
@@ -59,18 +62,18 @@ fn a_name_and_a_url_are_told_apart() {
 }
 
 #[test]
-fn a_name_variables_and_a_command_are_told_apart() {
+fn a_name_and_variables_before_a_command_are_recognised() {
     let parsed = stdio("files=TOKEN='a b' HOST=x python -m 'my server' K=v").unwrap();
     assert_eq!(parsed.name.as_deref(), Some("files"));
-    let Endpoint::Command(process) = parsed.endpoint else {
+    let UpstreamEndpoint::Command(command) = parsed.endpoint else {
         panic!()
     };
     assert_eq!(
-        process.env,
+        command.env,
         [("TOKEN".into(), "a b".into()), ("HOST".into(), "x".into())]
     );
     assert_eq!(
-        (&*process.program, process.args),
+        (&*command.program, command.args),
         (
             "python",
             vec!["-m".into(), "my server".into(), "K=v".into()]
@@ -83,7 +86,7 @@ fn a_name_variables_and_a_command_are_told_apart() {
 }
 
 #[test]
-fn one_name_for_several_urls_means_replicas_and_no_name_never_does() {
+fn urls_with_the_same_name_are_replicas_and_unnamed_ones_are_not() {
     let all = [
         "a=http://127.0.0.1:1/",
         "a=http://127.0.0.1:2/",
@@ -91,10 +94,10 @@ fn one_name_for_several_urls_means_replicas_and_no_name_never_does() {
         "http://127.0.0.1:3/x",
     ];
     let count = |upstream: &ResolvedUpstream| match &upstream.replicas {
-        Replicas::Urls(urls) => urls.len(),
-        Replicas::Command(_) => 0,
+        UpstreamReplicas::Urls(urls) => urls.len(),
+        UpstreamReplicas::Command(_) => 0,
     };
-    let resolved = resolved(&all, ServerOptions::default()).unwrap();
+    let resolved = resolved(&all, PerServerOptions::default()).unwrap();
     let names: Vec<_> = resolved
         .iter()
         .map(|upstream| (&*upstream.name, count(upstream)))
@@ -103,11 +106,11 @@ fn one_name_for_several_urls_means_replicas_and_no_name_never_does() {
 }
 
 #[test]
-fn options_hold_for_the_server_that_they_name_or_for_all() {
-    let options = ServerOptions {
+fn options_apply_to_the_named_server_or_to_all() {
+    let options = PerServerOptions {
         eras: vec![era("legacy").unwrap(), era("b=modern").unwrap()],
         sharing: vec![sharing("a=per-client").unwrap()],
-        ..ServerOptions::default()
+        ..PerServerOptions::default()
     };
     let resolved = resolved(&["a=server --x", "b=http://127.0.0.1:1/"], options).unwrap();
     assert_eq!(
@@ -124,34 +127,34 @@ fn options_hold_for_the_server_that_they_name_or_for_all() {
 }
 
 #[test]
-fn an_option_for_a_server_that_is_not_there_names_those_that_are() {
+fn an_option_for_an_unknown_server_lists_the_servers() {
     for options in [
-        ServerOptions {
+        PerServerOptions {
             eras: vec![era("c=legacy").unwrap()],
-            ..ServerOptions::default()
+            ..PerServerOptions::default()
         },
-        ServerOptions {
+        PerServerOptions {
             sharing: vec![sharing("c=shared").unwrap()],
-            ..ServerOptions::default()
+            ..PerServerOptions::default()
         },
-        ServerOptions {
+        PerServerOptions {
             headers: vec![header("c=X: y").unwrap()],
-            ..ServerOptions::default()
+            ..PerServerOptions::default()
         },
     ] {
-        let fail = resolved(&["a=http://127.0.0.1:1/", "b=server"], options).unwrap_err();
+        let error = resolved(&["a=http://127.0.0.1:1/", "b=server"], options).unwrap_err();
         assert!(
-            fail.what.contains("\"c\"") && fail.hints[0].contains("a, b"),
-            "{fail:?}"
+            error.message.contains("\"c\"") && error.hints[0].contains("a, b"),
+            "{error:?}"
         );
     }
 }
 
 #[test]
-fn a_header_goes_to_the_server_that_it_names_with_its_variables_expanded() {
-    let given = |texts: &[&str]| ServerOptions {
+fn a_header_is_added_to_the_named_server_with_its_variables_expanded() {
+    let given = |texts: &[&str]| PerServerOptions {
         headers: texts.iter().map(|text| header(text).unwrap()).collect(),
-        ..ServerOptions::default()
+        ..PerServerOptions::default()
     };
     let two = [
         "a=http://127.0.0.1:1/",
@@ -177,17 +180,17 @@ fn a_header_goes_to_the_server_that_it_names_with_its_variables_expanded() {
     );
 
     let one = resolved(&["http://127.0.0.1:1/", "server"], given(&["X-Key: v"])).unwrap();
-    assert_eq!(headers(&one[0]), ["x-key: v"], "there is but one");
+    assert_eq!(headers(&one[0]), ["x-key: v"], "the only URL");
     for (specs, option, says) in [
         (&two[..], "X-Key: hunter2", "several"),
-        (&two[..], "c=X-Key: hunter2", "started here"),
+        (&two[..], "c=X-Key: hunter2", "is a command"),
         (&["server"], "X-Key: hunter2", "none"),
         (&two[..], "a=X-Key: hunter2${NOPE}", "NOPE"),
     ] {
-        let fail = resolved(specs, given(&[option])).unwrap_err();
+        let error = resolved(specs, given(&[option])).unwrap_err();
         assert!(
-            fail.what.contains(says) && !fail.what.contains("hunter2"),
-            "{fail:?}"
+            error.message.contains(says) && !error.message.contains("hunter2"),
+            "{error:?}"
         );
     }
     for bad in ["Authorization", "a b: c", "a__b=X: y", ": x"] {
@@ -197,7 +200,7 @@ fn a_header_goes_to_the_server_that_it_names_with_its_variables_expanded() {
 }
 
 #[test]
-fn a_configuration_gives_headers_variables_directory_era_and_sharing() {
+fn a_configuration_sets_headers_variables_directory_era_and_sharing() {
     let file = std::env::temp_dir().join(format!("carryall-up-{}.json", std::process::id()));
     std::fs::write(
         &file,
@@ -209,10 +212,10 @@ fn a_configuration_gives_headers_variables_directory_era_and_sharing() {
     )
     .unwrap();
     let variables = variables(&[("TOKEN", "s3cret")]);
-    let specs = configured(&file, &variables);
-    let broken = configured(&file, &self::variables(&[]));
+    let specs = from_config(&file, &variables);
+    let broken = from_config(&file, &self::variables(&[]));
     std::fs::remove_file(&file).unwrap();
-    let options = ServerOptions {
+    let options = PerServerOptions {
         headers: vec![header("remote=Authorization: other").unwrap()],
         ..Default::default()
     };
@@ -224,11 +227,11 @@ fn a_configuration_gives_headers_variables_directory_era_and_sharing() {
         (&*files.name, files.sharing, files.era),
         ("my-files", SessionScope::Client, Era::Auto)
     );
-    let Replicas::Command(process) = &files.replicas else {
+    let UpstreamReplicas::Command(command) = &files.replicas else {
         panic!("{files:?}")
     };
-    assert_eq!(process.env, [("KEY".into(), "s3cret".into())]);
-    assert_eq!(process.cwd.as_deref(), Some(Path::new("/srv")));
+    assert_eq!(command.env, [("KEY".into(), "s3cret".into())]);
+    assert_eq!(command.cwd.as_deref(), Some(Path::new("/srv")));
     assert_eq!((&*remote.name, remote.era), ("remote", Era::Legacy));
     assert_eq!(
         headers(remote),
@@ -237,7 +240,7 @@ fn a_configuration_gives_headers_variables_directory_era_and_sharing() {
     );
     let broken = broken.unwrap_err();
     assert!(
-        broken.what.contains("TOKEN") && broken.what.contains("--config"),
+        broken.message.contains("TOKEN") && broken.message.contains("--config"),
         "{broken:?}"
     );
 }

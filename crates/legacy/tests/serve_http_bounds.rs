@@ -109,7 +109,7 @@ async fn tasks_are_bounded_per_caller_across_its_sessions() {
         refused["error"]["message"]
             .as_str()
             .unwrap()
-            .contains("as much as one caller may"),
+            .contains("used up its share"),
         "{refused}"
     );
     let alice = Client::open_as(server.address, VERSION, ALICE).await;

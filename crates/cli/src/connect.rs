@@ -313,7 +313,7 @@ async fn open(
     }
     let way = DualEraOptions::default()
         .era(options.era.into())
-        .memory(memory());
+        .era_cache(memory());
     let way = way.handshake_timeout(options.timeout);
     let builder = builder(options, person)?;
     let way = carryall::with_input_handlers(way, &builder);

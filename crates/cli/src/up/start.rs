@@ -91,7 +91,7 @@ pub(super) fn start(all: Vec<ResolvedUpstream>) -> Result<Running, Fail> {
         // A session, and an answer in the middle of a call, belongs to one replica.
         let single = !matches!(&replicas, Replicas::Urls(urls) if urls.len() > 1);
         let options = DualEraOptions::default()
-            .memory(memory())
+            .era_cache(memory())
             .era(era)
             .session_scope(sharing)
             .match_client_era(single);

@@ -99,11 +99,11 @@ pub(crate) fn parse(text: &Bytes) -> Result<ParsedBody, MalformedMessage> {
         Ok(str) => str,
         Err(error) => return refuse(&error),
     };
-    match Envelopes::scan(str) {
-        Ok(envelopes) => envelopes.read(text, str),
+    match BodyRanges::scan(str) {
+        Ok(messages) => messages.read(text, str),
         Err(error) => match replace_lone_surrogates(str) {
-            Some(repaired) => match Envelopes::scan(&repaired) {
-                Ok(envelopes) => envelopes.read(&repaired.clone().into(), &repaired),
+            Some(repaired) => match BodyRanges::scan(&repaired) {
+                Ok(messages) => messages.read(&repaired.clone().into(), &repaired),
                 Err(error) => refuse(&error),
             },
             None => refuse(&error),
@@ -112,47 +112,47 @@ pub(crate) fn parse(text: &Bytes) -> Result<ParsedBody, MalformedMessage> {
 }
 
 /// Where the messages of a text and their members stand.
-enum Envelopes {
-    One(Envelope),
+enum BodyRanges {
+    One(MessageRanges),
     /// Up to [`MAX_BATCH`] messages, and how many there are.
-    Batch(Vec<Envelope>, usize),
+    Batch(Vec<MessageRanges>, usize),
 }
 
-impl Envelopes {
+impl BodyRanges {
     fn scan(text: &str) -> Result<Self, SyntaxError> {
         let mut scanner = Scanner::new(text);
-        let envelopes = if scanner.kind()? == ValueKind::Array {
-            let (mut envelopes, mut count) = (Vec::new(), 0);
+        let messages = if scanner.kind()? == ValueKind::Array {
+            let (mut messages, mut count) = (Vec::new(), 0);
             let mut items = scanner.array()?;
             while items.next_item(&mut scanner)? {
                 count += 1;
                 if count <= MAX_BATCH {
-                    envelopes.push(Envelope::scan(&mut scanner, text)?);
+                    messages.push(MessageRanges::scan(&mut scanner, text)?);
                 } else {
                     scanner.skip_value()?;
                 }
             }
-            Self::Batch(envelopes, count)
+            Self::Batch(messages, count)
         } else {
-            Self::One(Envelope::scan(&mut scanner, text)?)
+            Self::One(MessageRanges::scan(&mut scanner, text)?)
         };
         scanner.end()?;
-        Ok(envelopes)
+        Ok(messages)
     }
 
     /// Reads the messages. `text` is the buffer of `str`.
     fn read(self, text: &Bytes, str: &str) -> Result<ParsedBody, MalformedMessage> {
         match self {
-            Self::One(envelope) => envelope.read(text, str).map(ParsedBody::One),
+            Self::One(message) => message.read(text, str).map(ParsedBody::One),
             Self::Batch(_, 0) => Err(MalformedMessage::invalid(None, "an empty batch")),
             Self::Batch(_, count) if count > MAX_BATCH => {
                 let why = format!("{count} messages in one batch, over {MAX_BATCH}");
                 Err(MalformedMessage::invalid(None, why))
             }
-            Self::Batch(envelopes, _) => Ok(ParsedBody::Batch(
-                envelopes
+            Self::Batch(messages, _) => Ok(ParsedBody::Batch(
+                messages
                     .into_iter()
-                    .map(|envelope| envelope.read(text, str))
+                    .map(|message| message.read(text, str))
                     .collect(),
             )),
         }
@@ -161,7 +161,7 @@ impl Envelopes {
 
 /// Where the members of one message stand in the text.
 #[derive(Default)]
-struct Envelope {
+struct MessageRanges {
     whole: Range<usize>,
     jsonrpc: Option<Range<usize>>,
     id: Option<Range<usize>>,
@@ -172,13 +172,13 @@ struct Envelope {
     fault: Option<&'static str>,
 }
 
-impl Envelope {
+impl MessageRanges {
     fn scan(scanner: &mut Scanner<'_>, text: &str) -> Result<Self, SyntaxError> {
-        let mut envelope = Self::default();
+        let mut message = Self::default();
         if scanner.kind()? != ValueKind::Object {
-            envelope.whole = scanner.skip_value()?;
-            envelope.fault = Some("a message must be an object");
-            return Ok(envelope);
+            message.whole = scanner.skip_value()?;
+            message.fault = Some("a message must be an object");
+            return Ok(message);
         }
         let start = scanner.position();
         let mut members = scanner.object()?;
@@ -191,20 +191,20 @@ impl Envelope {
             };
             let value = scanner.skip_value()?;
             let member = match &*key {
-                "jsonrpc" => &mut envelope.jsonrpc,
-                "id" => &mut envelope.id,
-                "method" => &mut envelope.method,
-                "params" => &mut envelope.params,
-                "result" => &mut envelope.result,
-                "error" => &mut envelope.error,
+                "jsonrpc" => &mut message.jsonrpc,
+                "id" => &mut message.id,
+                "method" => &mut message.method,
+                "params" => &mut message.params,
+                "result" => &mut message.result,
+                "error" => &mut message.error,
                 _ => continue,
             };
             if member.replace(value).is_some() {
-                envelope.fault = Some("a member occurs twice");
+                message.fault = Some("a member occurs twice");
             }
         }
-        envelope.whole = start..scanner.position();
-        Ok(envelope)
+        message.whole = start..scanner.position();
+        Ok(message)
     }
 
     fn read(self, text: &Bytes, str: &str) -> Result<Incoming, MalformedMessage> {

@@ -288,9 +288,9 @@ async fn starting_continues_when_the_call_that_caused_it_is_dropped() {
         "nothing is started before the first call"
     );
     for _ in 0..5 {
-        let patience = Duration::from_millis(100);
+        let limit = Duration::from_millis(100);
         assert!(
-            tokio::time::timeout(patience, client.clone().call(tool("early")))
+            tokio::time::timeout(limit, client.clone().call(tool("early")))
                 .await
                 .is_err()
         );

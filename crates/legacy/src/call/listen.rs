@@ -95,11 +95,11 @@ struct ResourceSubscriptions {
 }
 
 /// The server did not respond.
-struct NoResponse;
+struct Unresponsive;
 
 impl ResourceSubscriptions {
     /// Subscribes to a resource. It is left out if the server refuses.
-    async fn add(&mut self, uri: String) -> Result<(), NoResponse> {
+    async fn add(&mut self, uri: String) -> Result<(), Unresponsive> {
         let is_first = self.session.subscriptions().add_resource(&uri);
         self.uris.push(uri.clone());
         if !is_first {
@@ -113,7 +113,7 @@ impl ResourceSubscriptions {
                 tracing::debug!(uri = %Printable(&uri), refused = ?PrintableFmt(&refused), "the server refused a subscription to a resource");
                 self.uris.pop();
                 self.session.subscriptions().remove_resource(&uri);
-                refused.map(|_| ()).map_err(|_| NoResponse)
+                refused.map(|_| ()).map_err(|_| Unresponsive)
             }
         }
     }

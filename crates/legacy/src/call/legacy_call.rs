@@ -272,7 +272,7 @@ impl LegacyCall {
         (self.is_done, self.is_answered) = (true, true);
         match outcome {
             Outcome::Result(result) => {
-                Outcome::Result(translate::result(&self.call.method(), &result))
+                Outcome::Result(translate::result(self.call.method(), &result))
             }
             Outcome::Error(error) => match translate::url_elicitation(&self.call, &error) {
                 Some(result) => Outcome::Result(result),

@@ -214,11 +214,9 @@ impl SessionPool {
 
     fn key_of(&self, call: &Call, purpose: SessionPurpose) -> PoolKey {
         match self.scope {
-            SessionScope::Principal => PoolKey::Caller(
-                call.principal()
-                    .as_deref()
-                    .map_or(Caller::Anonymous, Caller::from),
-            ),
+            SessionScope::Principal => {
+                PoolKey::Caller(call.principal().map_or(Caller::Anonymous, Caller::from))
+            }
             // No two calls are provably of the same client.
             SessionScope::Client
                 if call.principal().is_none() && call.source() == CallSource::UNKNOWN =>

@@ -11,7 +11,7 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 #[cfg(feature = "legacy")]
-use carryall_legacy::call::{Era, EraCache, Options as DualEraOptions, SessionScope};
+use carryall_legacy::call::{DualEraOptions, Era, EraCache, SessionScope};
 
 /// Connects to a server: the endpoint at a URL, or a [`ServerCommand`] to start.
 ///
@@ -168,7 +168,7 @@ impl Connect {
     /// Where to cache the eras of servers. Nothing is cached unless set.
     #[cfg(feature = "legacy")]
     pub fn era_cache(mut self, cache: EraCache) -> Self {
-        self.options = self.options.memory(cache);
+        self.options = self.options.era_cache(cache);
         self
     }
 

@@ -43,12 +43,15 @@ where
 /// Lets the handlers of `client` answer the requests of legacy servers, as they answer the input
 /// requests of modern ones, and declares the client's capabilities to those servers.
 #[cfg(feature = "client")]
-pub fn with_input_handlers(options: call::Options, client: &ClientBuilder) -> call::Options {
+pub fn with_input_handlers(
+    options: call::DualEraOptions,
+    client: &ClientBuilder,
+) -> call::DualEraOptions {
     let responder = client.input_responder();
     let options =
         options.client_identity(responder.info().clone(), responder.capabilities().clone());
-    let answers: call::Answers = Arc::new(move |question| responder.answer(question));
-    options.answers(answers)
+    let handler: call::InputHandler = Arc::new(move |question| responder.answer(question));
+    options.input_handler(handler)
 }
 
 /// The options for serving clients of earlier revisions that follow from how `server` is built:
@@ -70,10 +73,10 @@ pub(crate) fn options_of(server: &carryall_server::Server) -> serve::LegacyOptio
 pub(crate) fn connect_http(
     http: carryall_transport::HttpClient,
     client: ClientBuilder,
-    options: call::Options,
+    options: call::DualEraOptions,
 ) -> Result<Client, ClientError> {
     let url = http.url();
-    let service = call::Http::new(http, with_input_handlers(options, &client));
+    let service = call::DualEraHttp::new(http, with_input_handlers(options, &client));
     let detected = service.clone();
     client
         .era_from(move || detected.decision())
@@ -87,10 +90,10 @@ pub(crate) fn connect_http(
 pub(crate) async fn connect_process(
     command: carryall_transport::stdio::ServerCommand,
     client: ClientBuilder,
-    options: call::Options,
+    options: call::DualEraOptions,
 ) -> Result<Client, ClientError> {
     let options = with_input_handlers(options, &client);
-    let service = call::Stdio::spawn(command, options).await?;
+    let service = call::DualEraStdio::spawn(command, options).await?;
     let detected = service.clone();
     client
         .era_from(move || detected.decision())

@@ -74,11 +74,9 @@ mod serve;
 #[cfg(feature = "client")]
 pub use carryall_client::Client;
 #[cfg(all(feature = "legacy", unix))]
-pub use carryall_legacy::call::Stdio as DualEraStdio;
+pub use carryall_legacy::call::DualEraStdio;
 #[cfg(feature = "legacy")]
-pub use carryall_legacy::call::{
-    Era, EraCache, Http as DualEraHttp, Options as DualEraOptions, SessionScope,
-};
+pub use carryall_legacy::call::{DualEraHttp, DualEraOptions, Era, EraCache, SessionScope};
 #[cfg(feature = "legacy")]
 pub use carryall_legacy::serve::LegacyOptions;
 #[cfg(feature = "macros")]

@@ -1,34 +1,35 @@
-//! Servers of earlier revisions, called as if they were of this one.
+//! Calling servers of either era as if all of them were of 2026-07-28.
 //!
-//! [`Http`] and [`Stdio`] are services on the seam. Each finds out on first use of which era its
-//! server is, and from then on is either a plain transport of this revision, or an adapter that
-//! shakes hands and translates.
+//! [`DualEraHttp`] and [`DualEraStdio`] are `Call` services. Each detects the era of its server on
+//! first use. From then on it is a plain transport for a modern server, or an adapter that performs
+//! the handshake and translates for a legacy one.
 
 mod adapter;
-mod channel;
-mod era;
-mod flight;
+mod budgets;
+mod era_cache;
+#[cfg(test)]
+mod fake_transport;
 mod http;
+mod identity;
+mod legacy_call;
 mod legacy_side;
-mod level;
 mod listen;
-mod mailbox;
 mod options;
-mod parked;
+mod pending;
 mod pool;
-mod quotas;
-mod running;
 mod session;
+mod session_scope;
 mod single_flight;
 #[cfg(unix)]
 mod stdio;
+mod suspended;
 mod task;
 mod translate;
-mod unattributed;
-mod wire;
+mod transport;
 
-pub use era::{Era, EraCache};
-pub use http::Http;
-pub use options::{Answers, Options, SessionScope, UnknownSessionScope};
+pub use era_cache::EraCache;
+pub use http::DualEraHttp;
+pub use options::{DualEraOptions, Era, InputHandler};
+pub use session_scope::{SessionScope, UnknownSessionScope};
 #[cfg(unix)]
-pub use stdio::Stdio;
+pub use stdio::DualEraStdio;

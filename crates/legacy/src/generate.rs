@@ -1,45 +1,48 @@
-//! A stream written as a function: no task, no channel.
+//! Streams written as an async function, without a task or a channel.
+//!
+//! In place of the `async-stream` crate, because this is a function and not a macro.
 
 use carryall_proto::sync::Mutex;
 use futures_core::Stream;
+use futures_core::stream::BoxStream;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// What [`stream`] makes.
-pub(crate) type Generated<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
+// The name that this type had.
+pub(crate) type Generated<T> = BoxStream<'static, T>;
 
-/// A stream of what the function emits. It runs when the stream is polled, and not between an item
-/// and the next.
-pub(crate) fn stream<T, F, Fut>(function: F) -> Generated<T>
+/// Returns a stream of the items that `function` emits. The function runs while the stream is
+/// polled, and only until its next item.
+pub(crate) fn stream<T, F, Fut>(function: F) -> BoxStream<'static, T>
 where
     T: Send + 'static,
     F: FnOnce(Emitter<T>) -> Fut,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    let slot = Arc::new(Mutex::new(None));
+    let item = Arc::new(Mutex::new(None));
     let future = Box::pin(function(Emitter {
-        slot: Arc::clone(&slot),
+        item: Arc::clone(&item),
     }));
     Box::pin(Generator {
         future: Some(future),
-        slot,
+        item,
     })
 }
 
-/// Where the function puts its items.
+/// Receives the items of a stream.
 pub(crate) struct Emitter<T> {
-    slot: Arc<Mutex<Option<T>>>,
+    item: Arc<Mutex<Option<T>>>,
 }
 
 impl<T> Emitter<T> {
-    /// Hands over an item, and waits until it was taken.
+    /// Emits an item, and waits until the next one is asked for.
     pub(crate) async fn emit(&self, item: T) {
-        *lock(&self.slot) = Some(item);
-        // Whoever takes the item polls again for the next one, so nobody needs to be woken.
+        *self.item.lock() = Some(item);
+        // Needs no waker: whoever takes the item polls again for the next one.
         poll_fn(|_| {
-            if lock(&self.slot).is_none() {
+            if self.item.lock().is_none() {
                 Poll::Ready(())
             } else {
                 Poll::Pending
@@ -50,34 +53,31 @@ impl<T> Emitter<T> {
 }
 
 struct Generator<T, Fut> {
+    /// `None` after the function has returned.
     future: Option<Pin<Box<Fut>>>,
-    slot: Arc<Mutex<Option<T>>>,
+    item: Arc<Mutex<Option<T>>>,
 }
 
 impl<T, Fut: Future<Output = ()>> Stream for Generator<T, Fut> {
     type Item = T;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        let done = match &mut self.future {
+        let has_returned = match &mut self.future {
             Some(future) => future.as_mut().poll(cx).is_ready(),
             None => return Poll::Ready(None),
         };
-        if done {
+        if has_returned {
             self.future = None;
         }
-        match lock(&self.slot).take() {
+        match self.item.lock().take() {
             Some(item) => Poll::Ready(Some(item)),
-            None if done => Poll::Ready(None),
+            None if has_returned => Poll::Ready(None),
             None => Poll::Pending,
         }
     }
 }
 
 impl<T, Fut> Unpin for Generator<T, Fut> {}
-
-fn lock<T>(slot: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    slot.lock()
-}
 
 #[cfg(test)]
 mod tests {

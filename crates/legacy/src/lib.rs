@@ -1,21 +1,24 @@
 //! The revisions of MCP that begin with a handshake, 2024-11-05 to 2025-11-25, as adapters on the
-//! seam.
+//! `Call` service.
 //!
-//! [`serve`] lets their clients call any service (`Service<Call, Response = Reply>`), beside
-//! clients of this revision, on the same endpoint and on the same channel. [`call`] calls their
-//! servers as if they were of this revision, and finds out which ones are. Nothing outside of this
-//! crate knows what a session is.
+//! - [`serve`] lets clients of these revisions call any service (`Service<Call, Response = Reply>`),
+//!   on the same endpoint or channel as clients of 2026-07-28.
+//! - [`call`] calls servers of either era as if all of them were of 2026-07-28, and detects the era
+//!   of each.
+//!
+//! No other crate knows sessions.
 
 pub mod call;
 pub mod serve;
 
+mod abort_on_drop;
 mod generate;
 mod message;
 mod revision;
 
 pub use revision::REVISIONS;
 
-/// Marks a call that [`serve`] has made for a legacy client, in its extensions, so that [`call`]
-/// may speak that era too.
+/// An extension that marks the calls of legacy clients. [`serve`] adds it, so that [`call`] can use
+/// the legacy era for them too.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FromLegacyClient;

@@ -1,8 +1,8 @@
-//! What each revision has. One table; nobody else compares versions.
+//! What each revision supports. All comparisons of versions are here.
 
 use carryall_types::ProtocolVersion;
 
-/// The revisions with a handshake, the newest first.
+/// The revisions with a handshake, newest first.
 pub const REVISIONS: [ProtocolVersion; 4] = [
     ProtocolVersion::V2025_11_25,
     ProtocolVersion::V2025_06_18,
@@ -10,25 +10,25 @@ pub const REVISIONS: [ProtocolVersion; 4] = [
     ProtocolVersion::V2024_11_05,
 ];
 
-/// What differs between the revisions.
+/// The differences between the revisions.
 pub(crate) trait Revision {
-    /// Whether several messages may come in one array: 2025-03-26 only.
+    /// Whether several messages may be sent in one array. Only 2025-03-26 allows that.
     fn has_batches(self) -> bool;
-    /// Whether requests after the handshake name the version in a header (`MCP-Protocol-Version`).
+    /// Whether HTTP requests after the handshake have the header `MCP-Protocol-Version`.
     fn sends_version_header(self) -> bool;
-    /// Whether servers may ask the user by form.
+    /// Whether servers may send a form to the user.
     fn has_elicitation(self) -> bool;
-    /// Whether servers may ask by URL, and announce that it is done
+    /// Whether servers may send the user to a URL, and announce when that is done
     /// (`notifications/elicitation/complete`).
     fn has_url_elicitation(self) -> bool;
-    /// Whether sampling may come with tools.
+    /// Whether sampling requests may offer tools.
     fn has_sampling_tools(self) -> bool;
-    /// Whether there are the experimental tasks.
+    /// Whether there are (experimental) tasks.
     fn has_tasks(self) -> bool;
-    /// Whether streams begin with an event id and may be closed by the server before the answer, to
-    /// be polled.
+    /// Whether a server may close a stream before the response, so that the client polls. Such
+    /// streams begin with an event id.
     fn has_polling(self) -> bool;
-    /// Whether completion is a declared capability, tools have annotations, content may be audio,
+    /// Whether completion is a declared capability, tools have annotations, content may be audio, and
     /// progress has messages.
     fn has_completions_capability(self) -> bool;
 }
@@ -67,8 +67,8 @@ impl Revision for ProtocolVersion {
     }
 }
 
-/// The revision to answer `initialize` with: the one asked for if it is known, else the newest one,
-/// which the client may decline (2025-11-25 `basic/lifecycle#version-negotiation`).
+/// The revision to answer `initialize` with: the requested one if it is known, else the newest, which
+/// the client may decline (2025-11-25 `basic/lifecycle#version-negotiation`).
 pub(crate) fn negotiate(requested: &str) -> ProtocolVersion {
     requested
         .parse()
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_known_revision_is_taken_and_any_other_gets_the_newest() {
+    fn an_unknown_revision_is_answered_with_the_newest() {
         for known in REVISIONS {
             assert_eq!(negotiate(known.as_str()), known);
         }
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn revisions_grow() {
+    fn newer_revisions_support_more() {
         use ProtocolVersion as V;
         let table = REVISIONS.map(|v| {
             (

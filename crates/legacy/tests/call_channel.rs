@@ -1,4 +1,4 @@
-//! Calls on a channel with a server of an earlier revision.
+//! Calls of a legacy server on stdio.
 
 #![cfg(unix)]
 
@@ -15,9 +15,9 @@ const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 
 #[tokio::test]
 async fn discovery_is_answered_from_the_handshake() {
-    let fake = Fake::plain();
-    let way = fake.start().await;
-    let found = testkit::answer(&way, testkit::call("server/discover", json!({}))).await;
+    let server = FakeServer::plain();
+    let client = server.start().await;
+    let found = testkit::answer(&client, testkit::call("server/discover", json!({}))).await;
     let wanted = json!({
         "resultType": "complete",
         "supportedVersions": ["2025-11-25"],
@@ -25,12 +25,13 @@ async fn discovery_is_answered_from_the_handshake() {
         "ttlMs": 0,
         "cacheScope": "private",
         "instructions": "Be brief.",
-        "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "fake", "version": "1"}},
+        "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "server", "version": "1"}},
     });
     assert_eq!(found.result(), &wanted);
-    way.shutdown().await;
+    client.shutdown().await;
     assert!(
-        fake.methods()
+        server
+            .methods()
             .iter()
             .filter(|method| *method == "server/discover")
             .count()
@@ -41,35 +42,39 @@ async fn discovery_is_answered_from_the_handshake() {
 
 // spec: base-jsonrpc-08, caching-01
 #[tokio::test]
-async fn results_get_what_this_revision_requires_and_keep_the_rest_as_it_stood() {
-    let fake = Fake::plain();
-    let way = fake.start().await;
-    let listed = testkit::answer(&way, testkit::call("tools/list", json!({}))).await;
+async fn results_get_the_required_members_and_keep_the_others() {
+    let server = FakeServer::plain();
+    let client = server.start().await;
+    let listed = testkit::answer(&client, testkit::call("tools/list", json!({}))).await;
     let wanted = r#"{"resultType":"complete","ttlMs":0,"cacheScope":"private","tools":[],"vendor":{"z":1,"a":2}}"#;
     assert_eq!(listed.result().to_string(), wanted);
-    let called = testkit::answer(&way, tool("a")).await;
+    let called = testkit::answer(&client, tool("a")).await;
     assert_eq!(
         called.result().to_string(),
         r#"{"resultType":"complete","content":[{"type":"text","text":"done"}]}"#
     );
-    way.shutdown().await;
+    client.shutdown().await;
 }
 
 // spec: base-jsonrpc-24
 #[tokio::test]
-async fn errors_mean_what_they_meant_in_their_day() {
-    let fake = Fake::new(
+async fn error_codes_are_translated() {
+    let server = FakeServer::new(
         "",
         r#"*'"method":"resources/read"'*) fail -32002 'Gone' ;;
 *'"name":"a"'*) fail -32021 'No such thing' ;;"#,
     );
-    let way = fake.start().await;
-    let read = testkit::answer(&way, testkit::call("resources/read", json!({"uri": "a:b"}))).await;
+    let client = server.start().await;
+    let read = testkit::answer(
+        &client,
+        testkit::call("resources/read", json!({"uri": "a:b"})),
+    )
+    .await;
     assert_eq!(
         (read.code(), &read.error()["data"]),
         (-32602, &json!({"uri": "a:b"}))
     );
-    let called = testkit::answer(&way, tool("a")).await;
+    let called = testkit::answer(&client, tool("a")).await;
     assert_eq!(called.code(), -32603);
     assert!(
         called.error()["message"]
@@ -77,38 +82,38 @@ async fn errors_mean_what_they_meant_in_their_day() {
             .unwrap()
             .contains("No such thing")
     );
-    way.shutdown().await;
+    client.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_request_leaves_behind_what_only_this_revision_knows() {
-    let fake = Fake::plain();
-    let way = fake.start().await;
+async fn a_request_has_no_members_of_2026_07_28() {
+    let server = FakeServer::plain();
+    let client = server.start().await;
     let meta = testkit::meta_with(
         &json!({"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}),
     );
     let params = json!({"name": "x", "arguments": {"b": 1, "a": 2}, "vendor": true, "_meta": meta});
-    testkit::answer(&way, testkit::call("tools/call", params)).await;
-    let told = fake.told_method("tools/call").await;
+    testkit::answer(&client, testkit::call("tools/call", params)).await;
+    let told = server.wait_for_method("tools/call").await;
     let trace = json!({"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"});
     let wanted =
         json!({"name": "x", "arguments": {"b": 1, "a": 2}, "vendor": true, "_meta": trace});
     assert_eq!(told["params"], wanted);
-    way.shutdown().await;
+    client.shutdown().await;
 }
 
 // spec: progress-03, progress-07
 #[tokio::test]
-async fn progress_comes_whole_in_order_and_to_the_call_that_it_is_of() {
+async fn progress_reaches_its_call_completely_and_in_order() {
     let progress = r#"printf '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":%s}}\n' "$token" $i"#;
     let many = format!(
         r#"*'"method":"tools/call"'*) for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do {progress}; done; reply '{{"content":[]}}' ;;"#
     );
-    let fake = Fake::new("", &many);
-    let way = fake.start().await;
+    let server = FakeServer::new("", &many);
+    let client = server.start().await;
     for _ in 0..20 {
-        // Callers who know nothing of each other choose the same token.
-        let asking = || testkit::answer(&way, tool_with(json!({"progressToken": "mine"})));
+        // Independent callers may choose the same token.
+        let asking = || testkit::answer(&client, tool_with(json!({"progressToken": "mine"})));
         let (one, other) = tokio::join!(asking(), asking());
         for answered in [one, other] {
             let told = answered.params_of("notifications/progress");
@@ -120,7 +125,7 @@ async fn progress_comes_whole_in_order_and_to_the_call_that_it_is_of() {
             assert!(told.iter().all(|params| params["progressToken"] == "mine"));
         }
     }
-    let tokens: Vec<Value> = fake
+    let tokens: Vec<Value> = server
         .messages()
         .iter()
         .filter(|message| message["method"] == "tools/call")
@@ -130,18 +135,18 @@ async fn progress_comes_whole_in_order_and_to_the_call_that_it_is_of() {
         (1..tokens.len()).all(|at| !tokens[..at].contains(&tokens[at])),
         "tokens are unique: {tokens:?}"
     );
-    way.shutdown().await;
+    client.shutdown().await;
 }
 
 // spec: logging-03, logging-04
 #[tokio::test]
-async fn log_messages_come_to_calls_that_ask_for_them() {
+async fn log_messages_reach_the_calls_that_ask_for_them() {
     let log = |level: &str| {
         format!(
             r#"say '{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"{level}","data":1}}}}'"#
         )
     };
-    let fake = Fake::new(
+    let server = FakeServer::new(
         "",
         &format!(
             "*'\"method\":\"tools/call\"'*) {}; {}; reply '{{\"content\":[]}}' ;;",
@@ -149,7 +154,7 @@ async fn log_messages_come_to_calls_that_ask_for_them() {
             log("error")
         ),
     );
-    let way = fake.start().await;
+    let client = server.start().await;
     let levels = |answered: testkit::TestReply| {
         answered
             .params_of("notifications/message")
@@ -158,117 +163,124 @@ async fn log_messages_come_to_calls_that_ask_for_them() {
             .collect::<Vec<_>>()
     };
     assert_eq!(
-        levels(testkit::answer(&way, tool("a")).await),
+        levels(testkit::answer(&client, tool("a")).await),
         Vec::<Value>::new()
     );
-    assert!(!fake.methods().contains(&"logging/setLevel".to_owned()));
+    assert!(!server.methods().contains(&"logging/setLevel".to_owned()));
     let warning = || tool_with(json!({LOG_LEVEL: "warning"}));
     assert_eq!(
-        levels(testkit::answer(&way, warning()).await),
+        levels(testkit::answer(&client, warning()).await),
         [json!("error")]
     );
     assert_eq!(
-        levels(testkit::answer(&way, warning()).await),
+        levels(testkit::answer(&client, warning()).await),
         [json!("error")]
     );
-    let set = |fake: &Fake| {
-        fake.messages()
+    let set = |server: &FakeServer| {
+        server
+            .messages()
             .iter()
             .filter(|message| message["method"] == "logging/setLevel")
             .map(|message| message["params"]["level"].clone())
             .collect::<Vec<_>>()
     };
-    assert_eq!(set(&fake), [json!("warning")], "only when it changes");
+    assert_eq!(set(&server), [json!("warning")], "only when it changes");
     assert_eq!(
-        levels(testkit::answer(&way, tool_with(json!({LOG_LEVEL: "debug"}))).await),
+        levels(testkit::answer(&client, tool_with(json!({LOG_LEVEL: "debug"}))).await),
         [json!("debug"), json!("error")]
     );
-    assert_eq!(set(&fake), [json!("warning"), json!("debug")]);
-    way.shutdown().await;
+    assert_eq!(set(&server), [json!("warning"), json!("debug")]);
+    client.shutdown().await;
 }
 
 // spec: stdio-10, cancellation-01
 #[tokio::test]
-async fn a_call_that_nobody_waits_for_is_cancelled() {
-    let fake = Fake::new("", r#"*'"name":"slow"'*) ;;"#);
-    let way = fake.start().await;
+async fn a_dropped_call_is_cancelled() {
+    let server = FakeServer::new("", r#"*'"name":"slow"'*) ;;"#);
+    let client = server.start().await;
     let waiting = tokio::spawn({
-        let way = way.clone();
-        async move { call(&way, tool("slow")).await.is_ok() }
+        let client = client.clone();
+        async move { call(&client, tool("slow")).await.is_ok() }
     });
-    let told = fake.told_method("tools/call").await;
+    let told = server.wait_for_method("tools/call").await;
     waiting.abort();
-    let cancelled = fake.told_method("notifications/cancelled").await;
+    let cancelled = server.wait_for_method("notifications/cancelled").await;
     assert_eq!(cancelled["params"]["requestId"], told["id"]);
-    // What was answered is not.
-    testkit::answer(&way, tool("a")).await;
-    testkit::answer(&way, tool("a")).await;
+    // An answered call is not cancelled.
+    testkit::answer(&client, tool("a")).await;
+    testkit::answer(&client, tool("a")).await;
     assert_eq!(
-        fake.methods()
+        server
+            .methods()
             .iter()
             .filter(|method| *method == "notifications/cancelled")
             .count(),
         1
     );
-    way.shutdown().await;
+    client.shutdown().await;
 }
 
 #[tokio::test]
-async fn each_set_of_capabilities_has_a_process_that_was_told_of_it() {
-    let fake = Fake::plain();
-    let way = fake.spawn(quick().era(Era::Legacy)).await.unwrap();
+async fn each_set_of_capabilities_has_its_own_process() {
+    let server = FakeServer::plain();
+    let client = server.spawn(quick().era(Era::Legacy)).await.unwrap();
     let declaring = |capabilities: Value| tool_with(json!({CAPABILITIES: capabilities}));
     let with = json!({"elicitation": {"form": {}}, "extensions": {"a.b/c": {}}});
     for _ in 0..3 {
-        testkit::answer(&way, declaring(with.clone())).await;
-        testkit::answer(&way, declaring(json!({}))).await;
+        testkit::answer(&client, declaring(with.clone())).await;
+        testkit::answer(&client, declaring(json!({}))).await;
     }
-    let told: Vec<Value> = fake
+    let told: Vec<Value> = server
         .messages()
         .into_iter()
         .filter(|message| message["method"] == "initialize")
         .map(|message| message["params"]["capabilities"].clone())
         .collect();
     assert_eq!(told, [json!({}), json!({"elicitation": {"form": {}}})]);
-    assert_in_order(&fake.methods());
-    way.shutdown().await;
+    assert_in_order(&server.methods());
+    client.shutdown().await;
 }
 
 #[tokio::test]
-async fn processes_are_bounded_and_the_idle_one_goes() {
-    let fake = Fake::plain();
-    let way = fake
+async fn processes_are_bounded_and_an_idle_one_is_evicted() {
+    let server = FakeServer::plain();
+    let client = server
         .spawn(quick().era(Era::Legacy).max_sessions(2))
         .await
         .unwrap();
     for name in ["roots", "sampling", "elicitation"] {
         let declared = json!({CAPABILITIES: {name: {}}});
         assert_eq!(
-            testkit::answer(&way, tool_with(declared)).await.text(),
+            testkit::answer(&client, tool_with(declared)).await.text(),
             "done"
         );
     }
     assert_eq!(
-        fake.methods()
+        server
+            .methods()
             .iter()
             .filter(|method| *method == "started")
             .count(),
         4
     );
-    way.shutdown().await;
+    client.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_process_that_is_not_used_is_ended_but_for_the_last_one() {
-    let fake = Fake::plain();
-    let way = fake
-        .spawn(quick().era(Era::Legacy).idle(Duration::from_millis(100)))
+async fn idle_processes_are_ended_except_for_the_last_one() {
+    let server = FakeServer::plain();
+    let client = server
+        .spawn(
+            quick()
+                .era(Era::Legacy)
+                .idle_timeout(Duration::from_millis(100)),
+        )
         .await
         .unwrap();
     let declared = || tool_with(json!({CAPABILITIES: {"roots": {}}}));
-    testkit::answer(&way, declared()).await;
+    testkit::answer(&client, declared()).await;
     let ended = async {
-        while !fake.methods().contains(&"ended".to_owned()) {
+        while !server.methods().contains(&"ended".to_owned()) {
             tokio::time::sleep(Duration::from_millis(10)).await
         }
     };
@@ -276,9 +288,10 @@ async fn a_process_that_is_not_used_is_ended_but_for_the_last_one() {
         .await
         .expect("the unused process ends");
     tokio::time::sleep(Duration::from_millis(300)).await;
-    testkit::answer(&way, declared()).await;
+    testkit::answer(&client, declared()).await;
     let count = |what: &str| {
-        fake.methods()
+        server
+            .methods()
             .iter()
             .filter(|method| *method == what)
             .count()
@@ -287,24 +300,24 @@ async fn a_process_that_is_not_used_is_ended_but_for_the_last_one() {
         (count("started"), count("ended")),
         (2, 1),
         "{:?}",
-        fake.methods()
+        server.methods()
     );
-    way.shutdown().await;
+    client.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_process_that_is_slow_to_start_holds_up_nobody_else() {
-    let fake = Fake::new(r#"[ "$(grep -c started "$log")" -gt 1 ] && sleep 3"#, "");
-    let way = fake.spawn(quick().era(Era::Legacy)).await.unwrap();
+async fn a_process_that_starts_slowly_delays_no_other() {
+    let server = FakeServer::new(r#"[ "$(grep -c started "$log")" -gt 1 ] && sleep 3"#, "");
+    let client = server.spawn(quick().era(Era::Legacy)).await.unwrap();
     let slow = tokio::spawn({
-        let way = way.clone();
+        let client = client.clone();
         async move {
-            call(&way, tool_with(json!({CAPABILITIES: {"roots": {}}})))
+            call(&client, tool_with(json!({CAPABILITIES: {"roots": {}}})))
                 .await
                 .is_ok()
         }
     });
-    while fake
+    while server
         .methods()
         .iter()
         .filter(|method| *method == "started")
@@ -314,34 +327,34 @@ async fn a_process_that_is_slow_to_start_holds_up_nobody_else() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let start = Instant::now();
-    testkit::answer(&way, tool("a")).await;
+    testkit::answer(&client, tool("a")).await;
     assert!(
         start.elapsed() < Duration::from_secs(2),
         "{:?}",
         start.elapsed()
     );
     slow.abort();
-    way.shutdown().await;
+    client.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_call_whose_answer_is_over_the_limit_fails_at_once_and_the_channel_goes_on() {
+async fn an_oversized_answer_fails_its_call_at_once_and_no_other() {
     let cases = r#"*'"name":"long"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"long":"%02000d"}}\n' "$id" 0 ;;
 *'"name":"log"'*) printf '{"jsonrpc":"2.0","method":"x","params":{"long":"%02000d"}}\n' 0; reply '{"content":[]}' ;;"#;
-    let fake = Fake::new("", cases);
-    let way = fake.spawn(quick().max_message(1000)).await.unwrap();
-    let error = call(&way, tool("long")).await.unwrap_err();
+    let server = FakeServer::new("", cases);
+    let client = server.spawn(quick().max_message(1000)).await.unwrap();
+    let error = call(&client, tool("long")).await.unwrap_err();
     assert!(matches!(error, CallError::TooLarge(1000)), "{error}");
     assert_eq!(
-        testkit::answer(&way, tool("log")).await.result()["content"],
+        testkit::answer(&client, tool("log")).await.result()["content"],
         json!([])
     );
-    assert_eq!(testkit::answer(&way, tool("a")).await.text(), "done");
-    way.shutdown().await;
+    assert_eq!(testkit::answer(&client, tool("a")).await.text(), "done");
+    client.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_response_with_faults_never_leaves_its_call_waiting() {
+async fn a_malformed_response_never_leaves_its_call_waiting() {
     let cases = r#"*'"name":"code"'*) say '{"jsonrpc":"2.0","id":'$id',"error":{"code":"E_GONE","message":"gone"}}' ;;
 *'"name":"both"'*) say '{"jsonrpc":"2.0","id":'$id',"error":{"code":1,"message":"x"},"result":{}}' ;;
 *'"name":"version"'*) say '{"id":'$id',"result":{}}' ;;
@@ -349,9 +362,9 @@ async fn a_response_with_faults_never_leaves_its_call_waiting() {
 *'"name":"string"'*) say '{"jsonrpc":"2.0","id":"'$id'","result":{"content":[{"type":"text","text":"string"}]}}' ;;
 *'"name":"float"'*) say '{"jsonrpc":"2.0","id":'$id'.0,"result":{"content":[{"type":"text","text":"float"}]}}' ;;
 *'"name":"null"'*) say '{"jsonrpc":"2.0","id":'$id',"error":null,"result":{"content":[{"type":"text","text":"null"}]}}' ;;"#;
-    let fake = Fake::new("", cases);
-    let way = fake.start().await;
-    let coded = testkit::answer(&way, tool("code")).await;
+    let server = FakeServer::new("", cases);
+    let client = server.start().await;
+    let coded = testkit::answer(&client, tool("code")).await;
     assert_eq!(coded.code(), -32603);
     assert!(
         coded.error()["message"]
@@ -366,39 +379,40 @@ async fn a_response_with_faults_never_leaves_its_call_waiting() {
         ("version", "jsonrpc"),
         ("json", "Parse error"),
     ] {
-        let error = call(&way, tool(name)).await.unwrap_err();
+        let error = call(&client, tool(name)).await.unwrap_err();
         assert!(
             matches!(&error, CallError::Malformed(said) if said.contains(why)),
             "{name}: {error}"
         );
     }
     for name in ["string", "float", "null"] {
-        assert_eq!(testkit::answer(&way, tool(name)).await.text(), name);
+        assert_eq!(testkit::answer(&client, tool(name)).await.text(), name);
     }
-    way.shutdown().await;
+    client.shutdown().await;
 }
 
 #[tokio::test]
-async fn the_calls_of_a_batch_that_cannot_be_used_fail_at_once() {
+async fn the_calls_of_an_unusable_batch_fail_at_once() {
     let cases = r#"*'"name":"first"'*) first=$id ;;
 *'"name":"long"'*) printf '[{"jsonrpc":"2.0","id":%s,"result":{"long":"%02000d"}},{"jsonrpc":"2.0","id":%s,"result":{}}]\n' "$first" 0 "$id" ;;
 *'"name":"json"'*) say '[{"jsonrpc":"2.0","id":'$first',"result":{}},{"jsonrpc":"2.0","id":'$id',"result":[}]' ;;
 *'"name":"many"'*) more=; for i in 1 2 3 4 5 6 7 8 9 10 11; do more="$more,0,0,0,0,0,0,0,0,0,0"; done
 say '[{"jsonrpc":"2.0","id":'$first',"result":{}},{"jsonrpc":"2.0","id":'$id',"result":{}}'$more']' ;;"#;
-    let fake = Fake::new("", cases);
-    let way = fake.spawn(quick().max_message(1000)).await.unwrap();
+    let server = FakeServer::new("", cases);
+    let client = server.spawn(quick().max_message(1000)).await.unwrap();
     for name in ["long", "json", "many"] {
-        let first = call(&way, tool("first"));
+        let first = call(&client, tool("first"));
         let second = async {
-            fake.told_times(
-                "first",
-                1 + ["long", "json", "many"]
-                    .iter()
-                    .position(|it| *it == name)
-                    .unwrap(),
-            )
-            .await;
-            call(&way, tool(name)).await
+            server
+                .wait_for_calls(
+                    "first",
+                    1 + ["long", "json", "many"]
+                        .iter()
+                        .position(|it| *it == name)
+                        .unwrap(),
+                )
+                .await;
+            call(&client, tool(name)).await
         };
         let (first, second) = tokio::join!(first, second);
         for error in [first.unwrap_err(), second.unwrap_err()] {
@@ -410,22 +424,22 @@ say '[{"jsonrpc":"2.0","id":'$first',"result":{}},{"jsonrpc":"2.0","id":'$id',"r
         }
     }
     assert_eq!(
-        testkit::answer(&way, tool("a")).await.text(),
+        testkit::answer(&client, tool("a")).await.text(),
         "done",
         "the channel goes on"
     );
-    way.shutdown().await;
+    client.shutdown().await;
 }
 
 #[tokio::test]
-async fn an_error_without_an_id_fails_the_one_call_that_it_can_be_about() {
+async fn an_error_without_an_id_fails_the_only_call_it_can_be_about() {
     let cases = r#"*'"name":"keep"'*) kept=$id ;;
 *'"name":"free"'*) say '{"jsonrpc":"2.0","id":'$kept',"result":{"content":[]}}'; reply '{"content":[]}' ;;
 *'"name":"bad"'*) say '{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"cannot read it"}}' ;;"#;
-    let fake = Fake::new("", cases);
-    let way = fake.start().await;
-    testkit::answer(&way, tool("a")).await;
-    let alone = testkit::answer(&way, tool("bad")).await;
+    let server = FakeServer::new("", cases);
+    let client = server.start().await;
+    testkit::answer(&client, tool("a")).await;
+    let alone = testkit::answer(&client, tool("bad")).await;
     assert!(
         alone.error()["message"]
             .as_str()
@@ -434,19 +448,19 @@ async fn an_error_without_an_id_fails_the_one_call_that_it_can_be_about() {
         "{}",
         alone.error()
     );
-    // With another in flight it could be about either, until that is answered.
+    // With another call in flight it may be about either, until that one is answered.
     let others = async {
-        fake.told_times("bad", 2).await;
+        server.wait_for_calls("bad", 2).await;
         assert_eq!(
-            testkit::answer(&way, tool("free")).await.result()["content"],
+            testkit::answer(&client, tool("free")).await.result()["content"],
             json!([])
         );
     };
     let bad = async {
-        fake.told_times("keep", 1).await;
-        testkit::answer(&way, tool("bad")).await
+        server.wait_for_calls("keep", 1).await;
+        testkit::answer(&client, tool("bad")).await
     };
-    let (kept, bad, ()) = tokio::join!(testkit::answer(&way, tool("keep")), bad, others);
+    let (kept, bad, ()) = tokio::join!(testkit::answer(&client, tool("keep")), bad, others);
     assert_eq!(kept.result()["content"], json!([]));
     assert!(
         bad.error()["message"]
@@ -456,13 +470,13 @@ async fn an_error_without_an_id_fails_the_one_call_that_it_can_be_about() {
         "{}",
         bad.error()
     );
-    way.shutdown().await;
+    client.shutdown().await;
 }
 
 #[tokio::test]
-async fn subscriptions_are_bounded_in_number_and_bytes_for_each_caller() {
-    let fake = Fake::new("", "*'\"method\":\"resources/subscribe\"'*) ;;");
-    let way = fake.start().await;
+async fn subscriptions_are_bounded_in_number_and_bytes_per_caller() {
+    let server = FakeServer::new("", "*'\"method\":\"resources/subscribe\"'*) ;;");
+    let client = server.start().await;
     let listen = |caller: u128, uris: usize| {
         let uris: Vec<_> = (0..uris)
             .map(|n| format!("{caller}:{n}:{}", "x".repeat(8180)))
@@ -475,7 +489,7 @@ async fn subscriptions_are_bounded_in_number_and_bytes_for_each_caller() {
     };
     let mut held = Vec::new();
     let refused = loop {
-        match call(&way, listen(1, 0)).await {
+        match call(&client, listen(1, 0)).await {
             Ok(reply) => held.push(reply),
             Err(refused) => break refused,
         }
@@ -485,47 +499,47 @@ async fn subscriptions_are_bounded_in_number_and_bytes_for_each_caller() {
         matches!(&refused, CallError::Busy(why) if why.contains("this caller")),
         "{refused}"
     );
-    held.push(call(&way, listen(2, 0)).await.unwrap());
+    held.push(call(&client, listen(2, 0)).await.unwrap());
     held.pop();
     held.clear();
-    call(&way, listen(1, 0)).await.unwrap();
+    call(&client, listen(1, 0)).await.unwrap();
 
-    // Its resources are subscribed to one after the other, and this server does not answer that.
+    // Resources are subscribed to in sequence, and this server does not answer.
     let pending = tokio::spawn({
-        let (way, first) = (way.clone(), listen(3, 1000));
-        async move { call(&way, first).await.is_ok() }
+        let (client, first) = (client.clone(), listen(3, 1000));
+        async move { call(&client, first).await.is_ok() }
     });
-    fake.told_method("resources/subscribe").await;
-    // 8 MiB each, of 16 that one caller may have.
-    let refused = call(&way, listen(3, 1000)).await.unwrap_err();
+    server.wait_for_method("resources/subscribe").await;
+    // 8 MiB each, of the 16 MiB that one caller may have.
+    let refused = call(&client, listen(3, 1000)).await.unwrap_err();
     assert!(
         matches!(&refused, CallError::Busy(why) if why.contains("this caller")),
         "{refused}"
     );
     pending.abort();
-    way.shutdown().await;
+    client.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_batch_of_messages_is_read_one_by_one() {
-    let fake = Fake::new(
+async fn the_messages_of_a_batch_are_handled_one_by_one() {
+    let server = FakeServer::new(
         "",
         r#"*'"method":"initialize"'*) hello 2025-03-26 ;;
 *'"method":"tools/call"'*) say '[{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":'"$token"',"progress":1}},7,{"jsonrpc":"2.0","id":'"$id"',"result":{"content":[]}}]' ;;"#,
     );
-    let way = fake.start().await;
-    let answered = testkit::answer(&way, tool_with(json!({"progressToken": 5}))).await;
+    let client = server.start().await;
+    let answered = testkit::answer(&client, tool_with(json!({"progressToken": 5}))).await;
     assert_eq!(
         answered.params_of("notifications/progress"),
         [json!({"progressToken": 5, "progress": 1})]
     );
     assert_eq!(answered.result()["content"], json!([]));
-    way.shutdown().await;
+    client.shutdown().await;
 }
 
 // spec: subscriptions-01, meta-20
 #[tokio::test]
-async fn a_stream_of_changes_tells_what_was_asked_for_and_ends_with_the_session() {
+async fn a_stream_of_changes_has_what_was_asked_for_and_ends_with_the_session() {
     let updated = |uri: &str| {
         format!(
             r#"say '{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{"uri":"{uri}"}}}}'"#
@@ -541,8 +555,8 @@ async fn a_stream_of_changes_tells_what_was_asked_for_and_ends_with_the_session(
         changed("prompts"),
         changed("tools"),
     );
-    let fake = Fake::new("", &cases);
-    let way = fake.start().await;
+    let server = FakeServer::new("", &cases);
+    let client = server.start().await;
     let filter = json!({"toolsListChanged": true, "promptsListChanged": true, "resourceSubscriptions": ["a:b", "a:refused"]});
     let listen = || {
         testkit::call_with_id(
@@ -551,17 +565,17 @@ async fn a_stream_of_changes_tells_what_was_asked_for_and_ends_with_the_session(
             json!({"notifications": filter}),
         )
     };
-    let mut changes = testkit::stream(&way, listen()).await;
+    let mut changes = testkit::stream(&client, listen()).await;
     let meta = json!({"io.modelcontextprotocol/subscriptionId": "listen-7"});
-    // Prompts are not offered, and the server does not tell of one of the resources.
+    // The server has no prompts, and refuses the subscription to one of the resources.
     let honoured = json!({"toolsListChanged": true, "resourceSubscriptions": ["a:b"]});
     let (method, params) = testkit::next_notification(&mut changes).await;
     assert_eq!(method, "notifications/subscriptions/acknowledged");
     assert_eq!(params, json!({"_meta": meta, "notifications": honoured}));
-    let mut second = testkit::stream(&way, listen()).await;
+    let mut second = testkit::stream(&client, listen()).await;
     testkit::next_notification(&mut second).await;
 
-    testkit::answer(&way, tool("change")).await;
+    testkit::answer(&client, tool("change")).await;
     for stream in [&mut changes, &mut second] {
         let told = testkit::next_notification(stream).await;
         assert_eq!(
@@ -582,7 +596,8 @@ async fn a_stream_of_changes_tells_what_was_asked_for_and_ends_with_the_session(
         testkit::assert_idle(stream);
     }
     let count = |method: &str| {
-        fake.messages()
+        server
+            .messages()
             .iter()
             .filter(|message| message["method"] == method && message["params"]["uri"] == "a:b")
             .count()
@@ -592,10 +607,10 @@ async fn a_stream_of_changes_tells_what_was_asked_for_and_ends_with_the_session(
         (1, 0)
     );
     drop(second);
-    testkit::answer(&way, tool("a")).await;
+    testkit::answer(&client, tool("a")).await;
     assert_eq!(count("resources/unsubscribe"), 0, "somebody still listens");
 
-    assert!(call(&way, tool("exit")).await.is_err());
+    assert!(call(&client, tool("exit")).await.is_err());
     let next = std::future::poll_fn(|cx| changes.as_mut().poll_next(cx));
     let ended = tokio::time::timeout(testkit::PATIENCE, next)
         .await
@@ -605,13 +620,14 @@ async fn a_stream_of_changes_tells_what_was_asked_for_and_ends_with_the_session(
         "{ended:?}"
     );
 
-    // On the next process the stream can be had again, and given up.
-    let mut again = testkit::stream(&way, listen()).await;
+    // With the next process the stream can be opened again, and dropped.
+    let mut again = testkit::stream(&client, listen()).await;
     testkit::next_notification(&mut again).await;
     drop(again);
-    fake.told(|message| {
-        message["method"] == "resources/unsubscribe" && message["params"]["uri"] == "a:b"
-    })
-    .await;
-    way.shutdown().await;
+    server
+        .wait_for(|message| {
+            message["method"] == "resources/unsubscribe" && message["params"]["uri"] == "a:b"
+        })
+        .await;
+    client.shutdown().await;
 }

@@ -1,7 +1,6 @@
-//! Calling servers over HTTP whose era has to be found out first: fake servers, which write down
-//! what they were sent.
+//! Calls of HTTP servers of unknown era. The servers are fakes that record their requests.
 
-use carryall_legacy::call::{Era, EraCache, Http, Options};
+use carryall_legacy::call::{DualEraHttp, DualEraOptions, Era, EraCache};
 use carryall_legacy::serve::LegacyEndpoint;
 use carryall_proto::{Call, CallError, Message, Outcome, Reply};
 use carryall_server::{Ctx, Server, Tool};
@@ -17,14 +16,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tower_service::Service as _;
 
-/// One request as the server got it.
+/// One request as the server received it.
 #[derive(Clone, Debug)]
-struct Heard {
+struct ReceivedRequest {
     head: String,
     body: Value,
 }
 
-impl Heard {
+impl ReceivedRequest {
     fn is(&self, method: &str) -> bool {
         self.body["method"] == method
     }
@@ -37,29 +36,31 @@ impl Heard {
     }
 }
 
-/// What to answer: status, headers, body. A body that ends with `...` leaves the connection open
-/// behind it; status 0 means that there is no answer.
-type Said = (u16, &'static str, String);
+/// An answer: status, headers, body. After a body that ends with `...` the connection stays open.
+/// Status 0 means no answer.
+type FakeAnswer = (u16, &'static str, String);
 
-struct Fake {
+struct FakeHttpServer {
     url: String,
-    heard: Arc<Mutex<Vec<Heard>>>,
+    request: Arc<Mutex<Vec<ReceivedRequest>>>,
 }
 
-impl Fake {
-    async fn start(answer: impl Fn(&Heard) -> Said + Send + Sync + 'static) -> Self {
+impl FakeHttpServer {
+    async fn start(
+        answer: impl Fn(&ReceivedRequest) -> FakeAnswer + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-        let heard: Arc<Mutex<Vec<Heard>>> = Arc::default();
-        let (kept, answer) = (Arc::clone(&heard), Arc::new(answer));
+        let request: Arc<Mutex<Vec<ReceivedRequest>>> = Arc::default();
+        let (kept, answer) = (Arc::clone(&request), Arc::new(answer));
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let (kept, answer) = (Arc::clone(&kept), Arc::clone(&answer));
                 tokio::spawn(async move {
                     let mut seen = Vec::new();
-                    while let Some(heard) = read(&mut stream, &mut seen).await {
-                        kept.lock().unwrap().push(heard.clone());
-                        let (status, headers, body) = answer(&heard);
+                    while let Some(request) = read(&mut stream, &mut seen).await {
+                        kept.lock().unwrap().push(request.clone());
+                        let (status, headers, body) = answer(&request);
                         if status == 0 {
                             return std::future::pending().await;
                         }
@@ -88,28 +89,33 @@ impl Fake {
                 });
             }
         });
-        Self { url, heard }
+        Self { url, request }
     }
 
-    fn way(&self, options: Options) -> Http {
-        Http::new(HttpClient::new(&self.url).unwrap(), options)
+    fn client(&self, options: DualEraOptions) -> DualEraHttp {
+        DualEraHttp::new(HttpClient::new(&self.url).unwrap(), options)
     }
 
-    fn heard(&self) -> Vec<Heard> {
-        self.heard.lock().unwrap().clone()
+    fn request(&self) -> Vec<ReceivedRequest> {
+        self.request.lock().unwrap().clone()
     }
 
-    /// The methods that were asked for, in their order; `GET` and the like for what has no body.
+    /// The methods of the requests in order: of JSON-RPC, or of HTTP if there is no body.
     fn methods(&self) -> Vec<String> {
-        let of = |heard: &Heard| match heard.body["method"].as_str() {
+        let of = |request: &ReceivedRequest| match request.body["method"].as_str() {
             Some(method) => method.to_owned(),
-            None => heard.head.split(' ').next().unwrap_or_default().to_owned(),
+            None => request
+                .head
+                .split(' ')
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
         };
-        self.heard().iter().map(of).collect()
+        self.request().iter().map(of).collect()
     }
 }
 
-async fn read(stream: &mut tokio::net::TcpStream, seen: &mut Vec<u8>) -> Option<Heard> {
+async fn read(stream: &mut tokio::net::TcpStream, seen: &mut Vec<u8>) -> Option<ReceivedRequest> {
     loop {
         if let Some(end) = seen.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&seen[..end]).into_owned();
@@ -122,7 +128,7 @@ async fn read(stream: &mut tokio::net::TcpStream, seen: &mut Vec<u8>) -> Option<
             if seen.len() >= whole {
                 let body = serde_json::from_slice(&seen[end + 4..whole]).unwrap_or_default();
                 seen.drain(..whole);
-                return Some(Heard { head, body });
+                return Some(ReceivedRequest { head, body });
             }
         }
         let mut buffer = [0; 4096];
@@ -136,29 +142,29 @@ async fn read(stream: &mut tokio::net::TcpStream, seen: &mut Vec<u8>) -> Option<
 const JSON: &str = "Content-Type: application/json\r\n";
 const EVENTS: &str = "Content-Type: text/event-stream\r\n";
 
-fn result(heard: &Heard, result: Value) -> Said {
+fn result(request: &ReceivedRequest, result: Value) -> FakeAnswer {
     (
         200,
         JSON,
-        json!({"jsonrpc": "2.0", "id": heard.body["id"], "result": result}).to_string(),
+        json!({"jsonrpc": "2.0", "id": request.body["id"], "result": result}).to_string(),
     )
 }
 
-fn error(heard: &Heard, status: u16, code: i64) -> Said {
+fn error(request: &ReceivedRequest, status: u16, code: i64) -> FakeAnswer {
     let error = json!({"code": code, "message": "no"});
     (
         status,
         JSON,
-        json!({"jsonrpc": "2.0", "id": heard.body["id"], "error": error}).to_string(),
+        json!({"jsonrpc": "2.0", "id": request.body["id"], "error": error}).to_string(),
     )
 }
 
-/// A server of 2025-06-18, but for its answer to the probe.
-fn old(heard: &Heard) -> Said {
-    match heard.body["method"].as_str() {
+/// A server of 2025-06-18, except for its answer to the probe.
+fn old(request: &ReceivedRequest) -> FakeAnswer {
+    match request.body["method"].as_str() {
         Some("initialize") => {
             let (status, _, body) = result(
-                heard,
+                request,
                 json!({"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "old", "version": "1"}}),
             );
             (
@@ -168,7 +174,7 @@ fn old(heard: &Heard) -> Said {
             )
         }
         Some("tools/call") => result(
-            heard,
+            request,
             json!({"content": [{"type": "text", "text": "called"}]}),
         ),
         Some(_) => (202, "", String::new()),
@@ -176,10 +182,10 @@ fn old(heard: &Heard) -> Said {
     }
 }
 
-async fn answered(way: &Http, call: Call) -> Result<Outcome, CallError> {
-    let mut way = way.clone();
+async fn answered(client: &DualEraHttp, call: Call) -> Result<Outcome, CallError> {
+    let mut client = client.clone();
     let waiting = async {
-        match way.call(call).await? {
+        match client.call(call).await? {
             Reply::Once(response) => Ok(response.outcome),
             Reply::Stream(mut messages) => loop {
                 match messages.next().await.expect("a response")? {
@@ -194,8 +200,8 @@ async fn answered(way: &Http, call: Call) -> Result<Outcome, CallError> {
         .expect("it hangs")
 }
 
-/// What a server that was not made for it makes of the probe.
-type Trap = fn(&Heard) -> Said;
+/// Answers of legacy servers to the probe.
+type Trap = fn(&ReceivedRequest) -> FakeAnswer;
 
 fn call() -> Call {
     testkit::call("tools/call", json!({"name": "t", "arguments": {}}))
@@ -213,11 +219,11 @@ fn text(outcome: &Outcome) -> String {
 
 // spec: versioning-10
 #[tokio::test]
-async fn whatever_is_no_modern_answer_to_the_probe_leads_to_the_handshake() {
+async fn any_answer_to_the_probe_that_is_not_modern_leads_to_the_handshake() {
     let traps: [(&str, Trap); 8] = [
-        ("-32601", |heard| error(heard, 200, -32601)),
-        ("-32602", |heard| error(heard, 200, -32602)),
-        ("-32000", |heard| error(heard, 400, -32000)),
+        ("-32601", |request| error(request, 200, -32601)),
+        ("-32602", |request| error(request, 200, -32602)),
+        ("-32000", |request| error(request, 400, -32000)),
         ("a plain-text 400", |_| {
             (
                 400,
@@ -234,27 +240,27 @@ async fn whatever_is_no_modern_answer_to_the_probe_leads_to_the_handshake() {
             )
         }),
         ("405", |_| (405, "", String::new())),
-        ("a result that is none", |heard| {
-            result(heard, json!({"ok": true}))
+        ("a result that is none", |request| {
+            result(request, json!({"ok": true}))
         }),
     ];
     for (name, probe) in traps {
-        let fake = Fake::start(move |heard| {
-            if heard.is("server/discover") {
-                probe(heard)
+        let server = FakeHttpServer::start(move |request| {
+            if request.is("server/discover") {
+                probe(request)
             } else {
-                old(heard)
+                old(request)
             }
         })
         .await;
-        let way = fake.way(Options::default());
+        let client = server.client(DualEraOptions::default());
         assert_eq!(
-            text(&answered(&way, call()).await.unwrap()),
+            text(&answered(&client, call()).await.unwrap()),
             "called",
             "{name}"
         );
         assert_eq!(
-            text(&answered(&way, call()).await.unwrap()),
+            text(&answered(&client, call()).await.unwrap()),
             "called",
             "{name}"
         );
@@ -266,36 +272,36 @@ async fn whatever_is_no_modern_answer_to_the_probe_leads_to_the_handshake() {
             "tools/call",
         ];
         assert_eq!(
-            fake.methods(),
+            server.methods(),
             wanted,
             "{name}: each call once, and none before it was found out"
         );
-        let decision = way.decision().unwrap();
+        let decision = client.decision().unwrap();
         assert_eq!(decision.version.as_str(), "2025-06-18", "{name}");
         assert!(decision.why.contains("server/discover"), "{decision}");
     }
 }
 
 #[tokio::test]
-async fn a_legacy_server_sees_nothing_of_this_revision_and_its_session_on_each_request() {
-    let fake = Fake::start(|heard| {
-        if heard.is("server/discover") {
-            error(heard, 400, -32000)
+async fn a_legacy_server_sees_its_session_and_nothing_of_2026_07_28() {
+    let server = FakeHttpServer::start(|request| {
+        if request.is("server/discover") {
+            error(request, 400, -32000)
         } else {
-            old(heard)
+            old(request)
         }
     })
     .await;
-    let way = fake.way(Options::default());
-    answered(&way, call()).await.unwrap();
-    way.shutdown().await;
-    let heard = fake.heard();
-    let initialize = &heard[1];
+    let client = server.client(DualEraOptions::default());
+    answered(&client, call()).await.unwrap();
+    client.shutdown().await;
+    let request = server.request();
+    let initialize = &request[1];
     assert_eq!(initialize.body["params"]["protocolVersion"], "2025-11-25");
     assert!(
         initialize.header("mcp-session-id").is_none() && initialize.header("mcp-method").is_none()
     );
-    for later in &heard[2..] {
+    for later in &request[2..] {
         assert_eq!(later.header("mcp-session-id"), Some("s-1"), "{later:?}");
         assert_eq!(
             later.header("mcp-protocol-version"),
@@ -312,51 +318,55 @@ async fn a_legacy_server_sees_nothing_of_this_revision_and_its_session_on_each_r
         );
     }
     assert!(
-        heard.last().unwrap().head.starts_with("DELETE "),
+        request.last().unwrap().head.starts_with("DELETE "),
         "the session is ended"
     );
 }
 
 // spec: stdio-19, versioning-02
 #[tokio::test]
-async fn modern_errors_and_small_faults_are_no_reason_to_fall_back() {
+async fn modern_errors_and_minor_faults_do_not_cause_a_fallback() {
     let modern: [(&str, Trap); 3] = [
-        ("no ttlMs", |heard| {
+        ("no ttlMs", |request| {
             result(
-                heard,
+                request,
                 json!({"supportedVersions": ["2026-07-28"], "capabilities": {}}),
             )
         }),
-        ("serverInfo in the body", |heard| {
+        ("serverInfo in the body", |request| {
             result(
-                heard,
+                request,
                 json!({"supportedVersions": ["2026-07-28"], "capabilities": {}, "serverInfo": {"name": "x"}}),
             )
         }),
-        ("-32022", |heard| error(heard, 400, -32022)),
+        ("-32022", |request| error(request, 400, -32022)),
     ];
     for (name, probe) in modern {
-        let fake = Fake::start(move |heard| match heard.is("server/discover") {
-            true => probe(heard),
+        let server = FakeHttpServer::start(move |request| match request.is("server/discover") {
+            true => probe(request),
             false => result(
-                heard,
+                request,
                 json!({"resultType": "complete", "content": [{"type": "text", "text": "new"}]}),
             ),
         })
         .await;
-        let way = fake.way(Options::default());
+        let client = server.client(DualEraOptions::default());
         assert_eq!(
-            text(&answered(&way, call()).await.unwrap()),
+            text(&answered(&client, call()).await.unwrap()),
             "new",
             "{name}"
         );
-        assert_eq!(fake.methods(), ["server/discover", "tools/call"], "{name}");
-        assert!(way.decision().unwrap().version.is_modern());
+        assert_eq!(
+            server.methods(),
+            ["server/discover", "tools/call"],
+            "{name}"
+        );
+        assert!(client.decision().unwrap().version.is_modern());
     }
-    // A proxy that strips headers: the server says so, and that is the answer.
-    let stripped = Fake::start(|heard| error(heard, 400, -32020)).await;
-    let way = stripped.way(Options::default());
-    let Outcome::Error(told) = answered(&way, call()).await.unwrap() else {
+    // A proxy that strips headers: the error of the server is the answer.
+    let stripped = FakeHttpServer::start(|request| error(request, 400, -32020)).await;
+    let client = stripped.client(DualEraOptions::default());
+    let Outcome::Error(told) = answered(&client, call()).await.unwrap() else {
         panic!()
     };
     assert_eq!(told.code, -32020);
@@ -368,21 +378,21 @@ async fn modern_errors_and_small_faults_are_no_reason_to_fall_back() {
 }
 
 #[tokio::test]
-async fn failures_and_demands_for_credentials_say_nothing_about_the_era() {
+async fn failures_and_demands_for_credentials_do_not_decide_the_era() {
     for status in [401, 403, 429, 500, 503] {
-        let fake = Fake::start(move |_| (status, "", "wait".into())).await;
-        let way = fake.way(Options::default());
-        let failed = answered(&way, call()).await.unwrap_err();
+        let server = FakeHttpServer::start(move |_| (status, "", "wait".into())).await;
+        let client = server.client(DualEraOptions::default());
+        let failed = answered(&client, call()).await.unwrap_err();
         assert!(
             matches!(failed, CallError::NotMcp { status: got, .. } if got == status),
             "{failed}"
         );
-        assert_eq!(fake.methods(), ["server/discover"]);
-        assert!(way.decision().is_none());
+        assert_eq!(server.methods(), ["server/discover"]);
+        assert!(client.decision().is_none());
     }
-    let nobody = Http::new(
+    let nobody = DualEraHttp::new(
         HttpClient::new("http://127.0.0.1:1/mcp").unwrap(),
-        Options::default(),
+        DualEraOptions::default(),
     );
     assert!(matches!(
         answered(&nobody, call()).await.unwrap_err(),
@@ -391,10 +401,10 @@ async fn failures_and_demands_for_credentials_say_nothing_about_the_era() {
 }
 
 #[tokio::test]
-async fn a_status_that_nobody_sent_is_not_reported() {
+async fn a_status_that_was_not_sent_is_not_reported() {
     // Speaks JSON-RPC, but not MCP.
-    let other = Fake::start(|heard| error(heard, 200, -32601)).await;
-    let failed = answered(&other.way(Options::default()), call())
+    let other = FakeHttpServer::start(|request| error(request, 200, -32601)).await;
+    let failed = answered(&other.client(DualEraOptions::default()), call())
         .await
         .unwrap_err();
     let said = failed.to_string();
@@ -407,9 +417,9 @@ async fn a_status_that_nobody_sent_is_not_reported() {
             && said.contains("initialize with"),
         "{said}"
     );
-    // What was sent is reported as it was.
-    let page = Fake::start(|_| (404, "", "no such page".into())).await;
-    let failed = answered(&page.way(Options::default()), call())
+    // A status that was sent is reported.
+    let page = FakeHttpServer::start(|_| (404, "", "no such page".into())).await;
+    let failed = answered(&page.client(DualEraOptions::default()), call())
         .await
         .unwrap_err();
     assert!(
@@ -424,21 +434,30 @@ async fn a_status_that_nobody_sent_is_not_reported() {
 }
 
 #[tokio::test]
-async fn a_refused_handshake_is_the_refusal_of_the_server() {
-    let fake = Fake::start(|heard| error(heard, 200, -32603)).await;
-    let refused = answered(&fake.way(Options::default().era(Era::Legacy)), call())
-        .await
-        .unwrap_err();
+async fn a_refused_handshake_is_reported_as_the_servers_error() {
+    let server = FakeHttpServer::start(|request| error(request, 200, -32603)).await;
+    let refused = answered(
+        &server.client(DualEraOptions::default().era(Era::Legacy)),
+        call(),
+    )
+    .await
+    .unwrap_err();
     assert!(
         matches!(&refused, CallError::HandshakeRefused(error) if error.code == -32603),
         "{refused:?}"
     );
 }
 
-/// Waits until the server has been asked `method` so many times.
-async fn asked(fake: &Fake, method: &str, times: usize) {
+/// Waits until the server has received `method` so many times.
+async fn asked(server: &FakeHttpServer, method: &str, times: usize) {
     let so = async {
-        while fake.heard().iter().filter(|heard| heard.is(method)).count() < times {
+        while server
+            .request()
+            .iter()
+            .filter(|request| request.is(method))
+            .count()
+            < times
+        {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -448,46 +467,46 @@ async fn asked(fake: &Fake, method: &str, times: usize) {
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_holds_up_detection_for_a_bounded_time() {
-    // One after the other: the probe, the handshake, and the end of the handshake are left
-    // unanswered.
+async fn detection_is_bounded_in_time() {
+    // In turn the probe, the handshake and the end of the handshake are not answered.
     let silent = ["server/discover", "initialize", "notifications/initialized"];
     let tried = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&tried);
-    let fake = Fake::start(move |heard| match heard.body["method"].as_str() {
+    let server = FakeHttpServer::start(move |request| match request.body["method"].as_str() {
         Some(method) if silent.get(count.load(SeqCst)) == Some(&method) => (0, "", String::new()),
-        Some("server/discover") => error(heard, 200, -32601),
-        _ => old(heard),
+        Some("server/discover") => error(request, 200, -32601),
+        _ => old(request),
     })
     .await;
-    let way = fake.way(Options::default().handshake_timeout(Duration::from_millis(500)));
+    let client =
+        server.client(DualEraOptions::default().handshake_timeout(Duration::from_millis(500)));
     for method in silent {
-        let failed = answered(&way, call()).await.unwrap_err();
+        let failed = answered(&client, call()).await.unwrap_err();
         assert!(failed.to_string().contains(method), "{method}: {failed}");
         tried.fetch_add(1, SeqCst);
     }
-    assert_eq!(text(&answered(&way, call()).await.unwrap()), "called");
+    assert_eq!(text(&answered(&client, call()).await.unwrap()), "called");
 }
 
 #[tokio::test]
-async fn callers_share_one_detection_and_wait_for_their_own_time() {
-    let fake = Fake::start(move |heard| match heard.is("server/discover") {
+async fn callers_share_one_detection_and_have_their_own_timeouts() {
+    let server = FakeHttpServer::start(move |request| match request.is("server/discover") {
         true => (0, "", String::new()),
-        false => old(heard),
+        false => old(request),
     })
     .await;
-    let way = fake.way(Options::default());
-    let give_up = |way: Http| async move {
-        tokio::time::timeout(Duration::from_millis(100), answered(&way, call()))
+    let client = server.client(DualEraOptions::default());
+    let give_up = |client: DualEraHttp| async move {
+        tokio::time::timeout(Duration::from_millis(100), answered(&client, call()))
             .await
             .unwrap_err();
     };
     for _ in 0..2 {
-        futures_util::future::join_all((0..8).map(|_| give_up(way.clone()))).await;
-        asked(&fake, "server/discover", 1).await;
+        futures_util::future::join_all((0..8).map(|_| give_up(client.clone()))).await;
+        asked(&server, "server/discover", 1).await;
     }
     assert_eq!(
-        fake.methods(),
+        server.methods(),
         ["server/discover"],
         "those who came later did not begin anew"
     );
@@ -495,73 +514,85 @@ async fn callers_share_one_detection_and_wait_for_their_own_time() {
 
 #[tokio::test]
 async fn a_discovery_is_its_own_probe() {
-    let fake = Fake::start(|heard| {
+    let server = FakeHttpServer::start(|request| {
         result(
-            heard,
+            request,
             json!({"supportedVersions": ["2026-07-28"], "capabilities": {}}),
         )
     })
     .await;
-    let way = fake.way(Options::default());
-    let found = answered(&way, testkit::call("server/discover", json!({})))
+    let client = server.client(DualEraOptions::default());
+    let found = answered(&client, testkit::call("server/discover", json!({})))
         .await
         .unwrap();
     assert!(matches!(found, Outcome::Result(_)));
-    assert_eq!(fake.methods().len(), 1);
+    assert_eq!(server.methods().len(), 1);
 }
 
 // spec: versioning-10, versioning-11
 #[tokio::test]
-async fn what_was_found_out_is_kept_and_found_out_anew_when_it_proves_wrong() {
-    let memory = EraCache::new();
-    let fake = Fake::start(|heard| {
-        if heard.is("server/discover") {
-            error(heard, 400, -32000)
+async fn the_era_is_cached_and_detected_again_when_wrong() {
+    let cache = EraCache::new();
+    let server = FakeHttpServer::start(|request| {
+        if request.is("server/discover") {
+            error(request, 400, -32000)
         } else {
-            old(heard)
+            old(request)
         }
     })
     .await;
-    answered(&fake.way(Options::default().memory(memory.clone())), call())
-        .await
-        .unwrap();
-    answered(&fake.way(Options::default().memory(memory.clone())), call())
-        .await
-        .unwrap();
-    let probes = fake
+    answered(
+        &server.client(DualEraOptions::default().era_cache(cache.clone())),
+        call(),
+    )
+    .await
+    .unwrap();
+    answered(
+        &server.client(DualEraOptions::default().era_cache(cache.clone())),
+        call(),
+    )
+    .await
+    .unwrap();
+    let probes = server
         .methods()
         .iter()
         .filter(|method| *method == "server/discover")
         .count();
-    assert_eq!(probes, 1, "the second way knew");
-    // The server at that place becomes a modern one, which refuses the handshake.
+    assert_eq!(probes, 1, "the second client knew");
+    // The server is replaced by a modern one, which refuses the handshake.
     let changed = Arc::new(AtomicUsize::new(0));
     let now = Arc::clone(&changed);
-    let fake = Fake::start(
-        move |heard| match (now.load(SeqCst), heard.body["method"].as_str()) {
-            (0, Some("server/discover")) => error(heard, 400, -32000),
-            (0, _) => old(heard),
-            (_, Some("initialize")) => error(heard, 400, -32022),
+    let server = FakeHttpServer::start(move |request| {
+        match (now.load(SeqCst), request.body["method"].as_str()) {
+            (0, Some("server/discover")) => error(request, 400, -32000),
+            (0, _) => old(request),
+            (_, Some("initialize")) => error(request, 400, -32022),
             (_, Some("server/discover")) => result(
-                heard,
+                request,
                 json!({"supportedVersions": ["2026-07-28"], "capabilities": {}}),
             ),
             _ => result(
-                heard,
+                request,
                 json!({"resultType": "complete", "content": [{"type": "text", "text": "new"}]}),
             ),
-        },
-    )
+        }
+    })
     .await;
-    answered(&fake.way(Options::default().memory(memory.clone())), call())
-        .await
-        .unwrap();
+    answered(
+        &server.client(DualEraOptions::default().era_cache(cache.clone())),
+        call(),
+    )
+    .await
+    .unwrap();
     changed.store(1, SeqCst);
     assert_eq!(
         text(
-            &answered(&fake.way(Options::default().memory(memory)), call())
-                .await
-                .unwrap()
+            &answered(
+                &server.client(DualEraOptions::default().era_cache(cache)),
+                call()
+            )
+            .await
+            .unwrap()
         ),
         "new"
     );
@@ -569,69 +600,69 @@ async fn what_was_found_out_is_kept_and_found_out_anew_when_it_proves_wrong() {
 
 // spec: versioning-10
 #[tokio::test]
-async fn an_era_that_was_demanded_is_not_remembered() {
-    let memory = EraCache::new();
-    let fake = Fake::start(|heard| match heard.body["method"].as_str() {
+async fn a_demanded_era_is_not_cached() {
+    let cache = EraCache::new();
+    let server = FakeHttpServer::start(|request| match request.body["method"].as_str() {
         Some("server/discover") => result(
-            heard,
+            request,
             json!({"supportedVersions": ["2026-07-28"], "capabilities": {}}),
         ),
-        _ => old(heard),
+        _ => old(request),
     })
     .await;
-    let way = |era| fake.way(Options::default().memory(memory.clone()).era(era));
-    answered(&way(Era::Legacy), call()).await.unwrap();
-    let before = fake.methods().len();
-    let later = way(Era::Auto);
+    let client = |era| server.client(DualEraOptions::default().era_cache(cache.clone()).era(era));
+    answered(&client(Era::Legacy), call()).await.unwrap();
+    let before = server.methods().len();
+    let later = client(Era::Auto);
     let _ = answered(&later, call()).await;
     assert!(
-        fake.methods()[before..].contains(&"server/discover".to_owned()),
+        server.methods()[before..].contains(&"server/discover".to_owned()),
         "{:?}",
-        fake.methods()
+        server.methods()
     );
     assert!(later.decision().unwrap().version.is_modern());
 }
 
 #[tokio::test]
-async fn a_server_that_was_remembered_as_modern_and_is_not_heals_with_the_first_request() {
+async fn a_server_wrongly_cached_as_modern_recovers_with_the_first_request() {
     for refusal in [-32000, -32600] {
         let file = std::env::temp_dir().join(format!(
             "carryall-eras-{}-{refusal}.json",
             std::process::id()
         ));
-        let fake = Fake::start(move |heard| match heard.body["method"].as_str() {
-            Some("initialize" | "notifications/initialized") => old(heard),
-            _ if heard.header("mcp-session-id").is_none() => error(heard, 400, refusal),
-            Some("tools/list") => result(heard, json!({"tools": []})),
-            _ => old(heard),
+        let server = FakeHttpServer::start(move |request| match request.body["method"].as_str() {
+            Some("initialize" | "notifications/initialized") => old(request),
+            _ if request.header("mcp-session-id").is_none() => error(request, 400, refusal),
+            Some("tools/list") => result(request, json!({"tools": []})),
+            _ => old(request),
         })
         .await;
         let remembered = |since: u64| {
             let entry = json!({"version": "2026-07-28", "why": "it answered server/discover", "since": since});
-            std::fs::write(&file, json!({"servers": {&fake.url: entry}}).to_string()).unwrap();
-            fake.way(Options::default().memory(EraCache::file(&file)))
+            std::fs::write(&file, json!({"servers": {&server.url: entry}}).to_string()).unwrap();
+            server.client(DualEraOptions::default().era_cache(EraCache::file(&file)))
         };
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap()
             .as_secs();
-        // A tool is not called twice, but the next call goes right.
-        let way = remembered(now);
-        let first = answered(&way, call()).await;
+        // A tool call is not repeated, but the next one succeeds.
+        let client = remembered(now);
+        let first = answered(&client, call()).await;
         assert!(matches!(&first, Ok(Outcome::Error(_))), "{first:?}");
-        assert_eq!(text(&answered(&way, call()).await.unwrap()), "called");
-        // A list is asked for again at once.
+        assert_eq!(text(&answered(&client, call()).await.unwrap()), "called");
+        // A list request is repeated at once.
         let tool = call();
         let list = tool.derive(
             tool.id().clone(),
             carryall_types::Method::ToolsList,
             carryall_proto::Params::empty(),
         );
-        let way = remembered(now);
-        let listed = answered(&way, list).await.unwrap();
+        let client = remembered(now);
+        let listed = answered(&client, list).await.unwrap();
         assert!(matches!(listed, Outcome::Result(_)), "{listed:?}");
-        assert!(!way.decision().unwrap().version.is_modern());
-        // And what is older than a week is not relied on.
+        assert!(!client.decision().unwrap().version.is_modern());
+        // An entry older than a week is ignored.
         for since in [0, now - 8 * 24 * 60 * 60, now + 8 * 24 * 60 * 60] {
             assert_eq!(
                 text(&answered(&remembered(since), call()).await.unwrap()),
@@ -644,36 +675,43 @@ async fn a_server_that_was_remembered_as_modern_and_is_not_heals_with_the_first_
 }
 
 #[tokio::test]
-async fn an_era_that_is_given_is_not_looked_for() {
-    let fake = Fake::start(old).await;
-    answered(&fake.way(Options::default().era(Era::Legacy)), call())
-        .await
-        .unwrap();
-    assert_eq!(fake.methods()[0], "initialize");
-    let fake = Fake::start(old).await;
-    answered(&fake.way(Options::default().era(Era::Modern)), call())
-        .await
-        .unwrap();
-    assert_eq!(fake.methods(), ["tools/call"]);
+async fn a_demanded_era_is_not_detected() {
+    let server = FakeHttpServer::start(old).await;
+    answered(
+        &server.client(DualEraOptions::default().era(Era::Legacy)),
+        call(),
+    )
+    .await
+    .unwrap();
+    assert_eq!(server.methods()[0], "initialize");
+    let server = FakeHttpServer::start(old).await;
+    answered(
+        &server.client(DualEraOptions::default().era(Era::Modern)),
+        call(),
+    )
+    .await
+    .unwrap();
+    assert_eq!(server.methods(), ["tools/call"]);
 }
 
 #[tokio::test]
-async fn a_session_that_the_server_has_forgotten_is_begun_anew_and_the_call_made_once() {
+async fn a_lost_session_is_replaced_and_the_call_made_once() {
     let calls = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&calls);
-    let fake = Fake::start(move |heard| match heard.body["method"].as_str() {
-        Some("server/discover") => error(heard, 400, -32000),
-        // The first session is forgotten before its second call.
+    let server = FakeHttpServer::start(move |request| match request.body["method"].as_str() {
+        Some("server/discover") => error(request, 400, -32000),
+        // The server loses the first session before its second call.
         Some("tools/call") if count.fetch_add(1, SeqCst) == 1 => (404, "", String::new()),
-        _ => old(heard),
+        _ => old(request),
     })
     .await;
-    let way = fake.way(Options::default());
+    let client = server.client(DualEraOptions::default());
     for _ in 0..3 {
-        assert_eq!(text(&answered(&way, call()).await.unwrap()), "called");
+        assert_eq!(text(&answered(&client, call()).await.unwrap()), "called");
     }
     assert_eq!(
-        fake.methods()
+        server
+            .methods()
             .iter()
             .filter(|method| *method == "initialize")
             .count(),
@@ -687,35 +725,35 @@ async fn a_session_that_the_server_has_forgotten_is_begun_anew_and_the_call_made
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_is_taken_up_again_after_the_time_the_server_names() {
-    let fake = Fake::start(|heard| match heard.body["method"].as_str() {
-        Some("server/discover") => error(heard, 400, -32000),
+async fn a_broken_stream_is_resumed_after_the_delay_that_the_server_names() {
+    let server = FakeHttpServer::start(|request| match request.body["method"].as_str() {
+        Some("server/discover") => error(request, 400, -32000),
         Some("tools/call") => (200, EVENTS, "id: e1\nretry: 20\ndata:\n\n".into()),
-        None if heard.header("last-event-id") == Some("e1") => {
+        None if request.header("last-event-id") == Some("e1") => {
             let id = 1;
             let late = json!({"jsonrpc": "2.0", "id": id, "result": {"content": [{"type": "text", "text": "late"}]}});
             (200, EVENTS, format!("id: e2\ndata: {late}\n\n"))
         }
-        _ => old(heard),
+        _ => old(request),
     })
     .await;
-    let way = fake.way(Options::default());
-    assert_eq!(text(&answered(&way, call()).await.unwrap()), "late");
-    let gets: Vec<Heard> = fake
-        .heard()
+    let client = server.client(DualEraOptions::default());
+    assert_eq!(text(&answered(&client, call()).await.unwrap()), "late");
+    let gets: Vec<ReceivedRequest> = server
+        .request()
         .into_iter()
-        .filter(|heard| heard.head.starts_with("GET"))
+        .filter(|request| request.head.starts_with("GET"))
         .collect();
     assert_eq!(gets.len(), 1);
-    // Without an id there is nothing to go on from.
-    let fake = Fake::start(|heard| match heard.body["method"].as_str() {
-        Some("server/discover") => error(heard, 400, -32000),
+    // Without an event id there is nothing to resume from.
+    let server = FakeHttpServer::start(|request| match request.body["method"].as_str() {
+        Some("server/discover") => error(request, 400, -32000),
         Some("tools/call") => (200, EVENTS, ": nothing\n\n".into()),
-        _ => old(heard),
+        _ => old(request),
     })
     .await;
     assert!(matches!(
-        answered(&fake.way(Options::default()), call())
+        answered(&server.client(DualEraOptions::default()), call())
             .await
             .unwrap_err(),
         CallError::Broken(_)
@@ -723,8 +761,8 @@ async fn a_stream_that_breaks_is_taken_up_again_after_the_time_the_server_names(
 }
 
 #[tokio::test]
-async fn a_server_that_has_nothing_but_http_sse_is_called_that_way() {
-    // Answers come on the one stream, so this server keeps hold of it.
+async fn a_server_with_only_http_sse_is_called_over_it() {
+    // Answers come on the one stream, so this server keeps it.
     let stream: Arc<Mutex<Option<tokio::sync::mpsc::UnboundedSender<String>>>> = Arc::default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/sse", listener.local_addr().unwrap());
@@ -733,8 +771,8 @@ async fn a_server_that_has_nothing_but_http_sse_is_called_that_way() {
             let stream = Arc::clone(&stream);
             tokio::spawn(async move {
                 let mut seen = Vec::new();
-                while let Some(heard) = read(&mut connection, &mut seen).await {
-                    if heard.head.starts_with("GET") {
+                while let Some(request) = read(&mut connection, &mut seen).await {
+                    if request.head.starts_with("GET") {
                         let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
                         *stream.lock().unwrap() = Some(sender);
                         let head = format!(
@@ -749,9 +787,9 @@ async fn a_server_that_has_nothing_but_http_sse_is_called_that_way() {
                         }
                         return;
                     }
-                    let posted = heard.head.starts_with("POST /messages?s=1");
-                    if posted && heard.body.get("id").is_some() {
-                        let mut said = old(&heard).2;
+                    let posted = request.head.starts_with("POST /messages?s=1");
+                    if posted && request.body.get("id").is_some() {
+                        let mut said = old(&request).2;
                         said = said.replace("2025-06-18", "2024-11-05");
                         stream.lock().unwrap().as_ref().unwrap().send(said).unwrap();
                     }
@@ -766,14 +804,14 @@ async fn a_server_that_has_nothing_but_http_sse_is_called_that_way() {
             });
         }
     });
-    let way = Http::new(HttpClient::new(&url).unwrap(), Options::default());
-    assert_eq!(text(&answered(&way, call()).await.unwrap()), "called");
-    assert_eq!(way.decision().unwrap().version.as_str(), "2024-11-05");
+    let client = DualEraHttp::new(HttpClient::new(&url).unwrap(), DualEraOptions::default());
+    assert_eq!(text(&answered(&client, call()).await.unwrap()), "called");
+    assert_eq!(client.decision().unwrap().version.as_str(), "2024-11-05");
 }
 
 #[tokio::test]
-async fn a_server_that_is_none_is_told_of_with_all_that_was_tried() {
-    let fake = Fake::start(|_| {
+async fn the_error_for_a_non_mcp_server_names_everything_that_was_tried() {
+    let server = FakeHttpServer::start(|_| {
         (
             404,
             "Content-Type: text/html\r\n",
@@ -781,17 +819,17 @@ async fn a_server_that_is_none_is_told_of_with_all_that_was_tried() {
         )
     })
     .await;
-    let failed = answered(&fake.way(Options::default()), call())
+    let failed = answered(&server.client(DualEraOptions::default()), call())
         .await
         .unwrap_err()
         .to_string();
     for part in ["404", "server/discover", "initialize", "HTTP+SSE"] {
         assert!(failed.contains(part), "{part}: {failed}");
     }
-    assert!(!fake.methods().contains(&"tools/call".to_owned()));
+    assert!(!server.methods().contains(&"tools/call".to_owned()));
 }
 
-/// Our own server, legacy alone: the modern door is locked.
+/// Our own server, which refuses the modern era.
 async fn legacy_only() -> String {
     let server = Server::new("ours", "1")
         .tool(Tool::new("t", async |ctx: Ctx| {
@@ -834,19 +872,19 @@ impl tower_service::Service<Call> for Locked {
 
 #[tokio::test]
 async fn both_of_our_adapters_understand_each_other() {
-    let way = Http::new(
+    let client = DualEraHttp::new(
         HttpClient::new(&legacy_only().await).unwrap(),
-        Options::default(),
+        DualEraOptions::default(),
     );
     let mut calls = Vec::new();
     for _ in 0..50 {
-        let way = way.clone();
+        let client = client.clone();
         calls.push(tokio::spawn(async move {
-            text(&answered(&way, call()).await.unwrap())
+            text(&answered(&client, call()).await.unwrap())
         }));
     }
     for call in calls {
         assert_eq!(call.await.unwrap(), "called");
     }
-    assert_eq!(way.decision().unwrap().version.as_str(), "2025-11-25");
+    assert_eq!(client.decision().unwrap().version.as_str(), "2025-11-25");
 }

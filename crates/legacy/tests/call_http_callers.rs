@@ -1,10 +1,10 @@
-//! Several callers on one server of an earlier revision over HTTP, whose messages come on a stream
-//! that names no call: the GET stream of Streamable HTTP, and HTTP+SSE.
+//! Several callers of one legacy server over HTTP whose messages come on a stream that names no
+//! call: the GET stream of Streamable HTTP, or HTTP+SSE.
 
 mod call_common;
 
 use call_common::{able, by, from, tool, tool_with};
-use carryall_legacy::call::{Era, Http, Options, SessionScope};
+use carryall_legacy::call::{DualEraHttp, DualEraOptions, Era, SessionScope};
 use carryall_proto::Call;
 use carryall_testkit as testkit;
 use carryall_transport::HttpClient;
@@ -26,14 +26,14 @@ enum Binding {
 
 const BOTH: [Binding; 2] = [Binding::Streamable, Binding::HttpSse];
 
-/// A server that answers calls when the test says so.
+/// A server that answers a call when the test tells it to.
 struct Server {
     binding: Binding,
     url: String,
-    /// What was posted, with the session that it was posted in.
+    /// The posted messages, each with its session.
     posted: Mutex<Vec<(String, Value)>>,
     streams: Mutex<Vec<mpsc::UnboundedSender<String>>>,
-    /// Calls without an answer, by the name of the tool.
+    /// Unanswered calls, by the name of the tool.
     waiting: Mutex<HashMap<String, oneshot::Sender<Value>>>,
     gets: Mutex<usize>,
 }
@@ -59,9 +59,11 @@ impl Server {
         server
     }
 
-    fn way(&self, scope: SessionScope) -> Http {
-        let options = Options::default().era(Era::Legacy).session_scope(scope);
-        Http::new(HttpClient::new(&self.url).unwrap(), options)
+    fn client(&self, scope: SessionScope) -> DualEraHttp {
+        let options = DualEraOptions::default()
+            .era(Era::Legacy)
+            .session_scope(scope);
+        DualEraHttp::new(HttpClient::new(&self.url).unwrap(), options)
     }
 
     async fn connection(self: Arc<Self>, mut stream: TcpStream) {
@@ -90,7 +92,7 @@ impl Server {
                     "capabilities": {"tools": {}, "logging": {}}, "serverInfo": {"name": "fake", "version": "1"},
                 }))),
                 Some("tools/call") if name == "events" => {
-                    // An event, and the end of the stream.
+                    // One event, then the end of the stream.
                     let event = self.event();
                     write_events(&mut stream, &event).await;
                     return;
@@ -140,7 +142,7 @@ impl Server {
         }
     }
 
-    /// An event that asks for no pause.
+    /// An event that asks for no reconnection delay.
     fn event(&self) -> String {
         let mut gets = self.gets.lock().unwrap();
         *gets += 1;
@@ -166,7 +168,7 @@ impl Server {
         }
     }
 
-    /// Sends a message on the stream that was opened last.
+    /// Sends a message on the latest stream.
     fn push(&self, message: &Value) {
         let _ = self
             .streams
@@ -202,19 +204,19 @@ impl Server {
             .count()
     }
 
-    async fn told(&self, is: impl Fn(&Value) -> bool) -> Value {
+    async fn wait_for(&self, is: impl Fn(&Value) -> bool) -> Value {
         eventually("it is told", || self.messages().iter().any(&is)).await;
         self.messages().into_iter().rfind(&is).unwrap()
     }
 
-    async fn waits_for(&self, name: &str) {
+    async fn wait_for_call(&self, name: &str) {
         eventually("the call arrives", || {
             self.waiting.lock().unwrap().contains_key(name)
         })
         .await;
     }
 
-    async fn has_streams(&self, count: usize) {
+    async fn wait_for_streams(&self, count: usize) {
         eventually("the stream is open", || {
             self.streams.lock().unwrap().len() >= count
         })
@@ -222,7 +224,7 @@ impl Server {
     }
 
     async fn answer_of(&self) -> Value {
-        self.told(|message| message["id"] == "q1" && message.get("method").is_none())
+        self.wait_for(|message| message["id"] == "q1" && message.get("method").is_none())
             .await
     }
 }
@@ -245,7 +247,7 @@ async fn write(stream: &mut TcpStream, status: &str, headers: &str, body: &str) 
     let _ = stream.write_all(text.as_bytes()).await;
 }
 
-/// The beginning of a stream of events, which ends with its connection.
+/// Begins a stream of events, which ends with the connection.
 async fn write_events(stream: &mut TcpStream, events: &str) {
     let text = format!(
         "HTTP/1.1 200 Yes\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n{events}"
@@ -290,9 +292,9 @@ fn questions() -> [(&'static str, Value); 3] {
     ]
 }
 
-fn start(way: &Http, call: Call) -> JoinHandle<testkit::TestReply> {
-    let way = way.clone();
-    tokio::spawn(async move { testkit::answer(&way, call).await })
+fn start(client: &DualEraHttp, call: Call) -> JoinHandle<testkit::TestReply> {
+    let client = client.clone();
+    tokio::spawn(async move { testkit::answer(&client, call).await })
 }
 
 fn is_asked(answered: &testkit::TestReply) -> bool {
@@ -300,16 +302,16 @@ fn is_asked(answered: &testkit::TestReply) -> bool {
 }
 
 #[tokio::test]
-async fn a_question_that_names_no_call_never_goes_to_another_callers() {
+async fn a_question_that_names_no_call_never_reaches_another_caller() {
     for binding in BOTH {
         for (method, params) in questions() {
             let server = Server::start(binding).await;
-            let way = server.way(SessionScope::Principal);
-            let hers = start(&way, from(1, able("later")));
-            server.waits_for("later").await;
-            let his = start(&way, from(2, able("slow")));
-            server.waits_for("slow").await;
-            server.has_streams(1).await;
+            let client = server.client(SessionScope::Principal);
+            let hers = start(&client, from(1, able("later")));
+            server.wait_for_call("later").await;
+            let his = start(&client, from(2, able("slow")));
+            server.wait_for_call("slow").await;
+            server.wait_for_streams(1).await;
             server.ask(method, &params);
             let refused = server.answer_of().await;
             assert_eq!(
@@ -328,14 +330,14 @@ async fn a_question_that_names_no_call_never_goes_to_another_callers() {
 }
 
 #[tokio::test]
-async fn a_question_that_can_be_of_one_call_only_goes_to_it() {
+async fn a_question_that_only_one_call_can_have_caused_reaches_it() {
     for binding in BOTH {
         for (method, params) in questions() {
             let server = Server::start(binding).await;
-            let way = server.way(SessionScope::Principal);
-            let hers = start(&way, from(1, able("later")));
-            server.waits_for("later").await;
-            server.has_streams(1).await;
+            let client = server.client(SessionScope::Principal);
+            let hers = start(&client, from(1, able("later")));
+            server.wait_for_call("later").await;
+            server.wait_for_streams(1).await;
             server.ask(method, &params);
             let asked = hers.await.unwrap();
             assert!(is_asked(&asked), "{binding:?} {method}");
@@ -349,7 +351,7 @@ async fn a_question_that_can_be_of_one_call_only_goes_to_it() {
             let mut again = able("later");
             again.set_param("requestState", &RawJson::from(&result["requestState"]));
             again.set_param("inputResponses", &RawJson::from(&json!({key: {"x": 1}})));
-            let again = start(&way, from(1, again));
+            let again = start(&client, from(1, again));
             assert_eq!(server.answer_of().await["result"], json!({"x": 1}));
             server.answer("later");
             assert_eq!(again.await.unwrap().text(), "done");
@@ -358,19 +360,19 @@ async fn a_question_that_can_be_of_one_call_only_goes_to_it() {
 }
 
 #[tokio::test]
-async fn a_cancelled_call_of_another_counts_and_later_calls_go_where_none_is() {
+async fn a_cancelled_call_of_another_caller_counts_and_later_calls_use_another_session() {
     for binding in BOTH {
         let server = Server::start(binding).await;
-        let way = server.way(SessionScope::Principal);
-        let his = start(&way, from(2, able("slow")));
-        server.waits_for("slow").await;
+        let client = server.client(SessionScope::Principal);
+        let his = start(&client, from(2, able("slow")));
+        server.wait_for_call("slow").await;
         his.abort();
         server
-            .told(|message| message["method"] == "notifications/cancelled")
+            .wait_for(|message| message["method"] == "notifications/cancelled")
             .await;
-        let hers = start(&way, from(1, able("later")));
-        server.waits_for("later").await;
-        server.has_streams(1).await;
+        let hers = start(&client, from(1, able("later")));
+        server.wait_for_call("later").await;
+        server.wait_for_streams(1).await;
         let (method, params) = &questions()[0];
         server.ask(method, params);
         assert_eq!(
@@ -380,10 +382,10 @@ async fn a_cancelled_call_of_another_counts_and_later_calls_go_where_none_is() {
         );
         server.answer("later");
         assert_eq!(hers.await.unwrap().text(), "done");
-        // In another session nothing is left of it.
-        let again = start(&way, from(1, able("again")));
-        server.waits_for("again").await;
-        server.has_streams(2).await;
+        // Another session does not have the cancelled call.
+        let again = start(&client, from(1, able("again")));
+        server.wait_for_call("again").await;
+        server.wait_for_streams(2).await;
         assert_eq!(server.count("initialize"), 2, "{binding:?}");
         server.ask(method, params);
         assert!(is_asked(&again.await.unwrap()), "{binding:?}");
@@ -391,10 +393,10 @@ async fn a_cancelled_call_of_another_counts_and_later_calls_go_where_none_is() {
 }
 
 #[tokio::test]
-async fn log_messages_that_name_no_call_do_not_cross() {
+async fn log_messages_that_name_no_call_never_reach_another_caller() {
     for binding in BOTH {
         let server = Server::start(binding).await;
-        let way = server.way(SessionScope::Principal);
+        let client = server.client(SessionScope::Principal);
         let level = json!({
             "io.modelcontextprotocol/logLevel": "debug",
             "io.modelcontextprotocol/clientCapabilities": {"roots": {}},
@@ -408,18 +410,18 @@ async fn log_messages_that_name_no_call_do_not_cross() {
             let params = json!({"level": "error", "data": data});
             json!({"jsonrpc": "2.0", "method": "notifications/message", "params": params})
         };
-        let hers = start(&way, logged(1, "later"));
-        server.waits_for("later").await;
-        server.has_streams(1).await;
+        let hers = start(&client, logged(1, "later"));
+        server.wait_for_call("later").await;
+        server.wait_for_streams(1).await;
         server.push(&log("alone"));
-        // Nothing else says that it was read.
+        // Nothing else shows that it was read.
         server.push(&json!({"jsonrpc": "2.0", "id": "p1", "method": "ping"}));
-        server.told(|message| message["id"] == "p1").await;
-        let his = start(&way, logged(2, "slow"));
-        server.waits_for("slow").await;
+        server.wait_for(|message| message["id"] == "p1").await;
+        let his = start(&client, logged(2, "slow"));
+        server.wait_for_call("slow").await;
         server.push(&log("beside another"));
         server.push(&json!({"jsonrpc": "2.0", "id": "p2", "method": "ping"}));
-        server.told(|message| message["id"] == "p2").await;
+        server.wait_for(|message| message["id"] == "p2").await;
         server.answer("slow");
         server.answer("later");
         let data = |answered: testkit::TestReply| {
@@ -437,14 +439,16 @@ async fn log_messages_that_name_no_call_do_not_cross() {
 #[tokio::test]
 async fn each_principal_has_sessions_of_its_own() {
     let server = Server::start(Binding::Streamable).await;
-    let way = server.way(SessionScope::Principal);
+    let client = server.client(SessionScope::Principal);
     for caller in ["ann", "bob", "ann"] {
         assert_eq!(
-            testkit::answer(&way, by(caller, tool("done"))).await.text(),
+            testkit::answer(&client, by(caller, tool("done")))
+                .await
+                .text(),
             "done"
         );
     }
-    assert_eq!(testkit::answer(&way, tool("done")).await.text(), "done");
+    assert_eq!(testkit::answer(&client, tool("done")).await.text(), "done");
     let calls: Vec<_> = {
         let posted = server.posted.lock().unwrap();
         posted
@@ -461,10 +465,10 @@ async fn each_principal_has_sessions_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_server_that_asks_for_no_pause_is_not_connected_to_in_a_loop() {
+async fn a_server_that_asks_for_no_delay_is_not_reconnected_to_in_a_loop() {
     let server = Server::start(Binding::Streamable).await;
-    let way = server.way(SessionScope::Principal);
-    let waiting = start(&way, tool("events"));
+    let client = server.client(SessionScope::Principal);
+    let waiting = start(&client, tool("events"));
     eventually("the stream is taken up again", || {
         *server.gets.lock().unwrap() > 2
     })

@@ -1,16 +1,16 @@
-//! Our own server (`examples/both_eras.rs`), called in both ways: callers cannot tell them apart.
+//! Our own server (`examples/both_eras.rs`) called in both eras: callers see no difference.
 
 #![cfg(unix)]
 
 mod call_common;
 
 use call_common::quick;
-use carryall_legacy::call::{Era, Stdio};
+use carryall_legacy::call::{DualEraStdio, Era};
 use carryall_testkit::{self as testkit, TestReply};
 use carryall_transport::stdio::ServerCommand;
 use serde_json::{Value, json};
 
-/// Cargo builds examples along with the tests, beside them.
+/// The example, which Cargo builds together with the tests.
 fn server() -> ServerCommand {
     let tests = std::env::current_exe().unwrap();
     let path = tests
@@ -27,8 +27,10 @@ fn server() -> ServerCommand {
     ServerCommand::new(path.into_os_string())
 }
 
-async fn way(era: Era) -> Stdio {
-    Stdio::spawn(server(), quick().era(era)).await.unwrap()
+async fn connect(era: Era) -> DualEraStdio {
+    DualEraStdio::spawn(server(), quick().era(era))
+        .await
+        .unwrap()
 }
 
 fn call(method: &str, mut params: Value) -> carryall_proto::Call {
@@ -40,7 +42,7 @@ fn call(method: &str, mut params: Value) -> carryall_proto::Call {
     testkit::call(method, params)
 }
 
-/// What may differ: how long a result stays fresh, and who made it.
+/// The reply without what may differ: cache hints and the server info.
 fn shown(answered: &TestReply) -> Value {
     let mut response = answered.response.clone();
     if let Some(result) = response["result"].as_object_mut() {
@@ -56,15 +58,15 @@ fn shown(answered: &TestReply) -> Value {
 }
 
 #[tokio::test]
-async fn a_server_of_both_eras_is_found_to_be_modern() {
-    let way = way(Era::Auto).await;
-    assert!(way.decision().unwrap().version.is_modern());
-    way.shutdown().await;
+async fn a_server_of_both_eras_is_detected_as_modern() {
+    let client = connect(Era::Auto).await;
+    assert!(client.decision().unwrap().version.is_modern());
+    client.shutdown().await;
 }
 
 #[tokio::test]
-async fn calls_come_to_the_same_in_both_eras() {
-    let (old, new) = (way(Era::Legacy).await, way(Era::Modern).await);
+async fn calls_have_the_same_results_in_both_eras() {
+    let (old, new) = (connect(Era::Legacy).await, connect(Era::Modern).await);
     assert_eq!(old.decision().unwrap().version.as_str(), "2025-11-25");
     let calls = [
         ("tools/call", json!({"name": "hello"})),
@@ -98,8 +100,8 @@ async fn calls_come_to_the_same_in_both_eras() {
 }
 
 #[tokio::test]
-async fn discovery_tells_the_same_but_for_the_revision() {
-    let (old, new) = (way(Era::Legacy).await, way(Era::Modern).await);
+async fn discovery_differs_only_in_the_revision() {
+    let (old, new) = (connect(Era::Legacy).await, connect(Era::Modern).await);
     let one = testkit::answer(&old, call("server/discover", json!({}))).await;
     let other = testkit::answer(&new, call("server/discover", json!({}))).await;
     let (one, other) = (one.result(), other.result());
@@ -118,8 +120,8 @@ async fn discovery_tells_the_same_but_for_the_revision() {
 #[tokio::test]
 async fn a_question_is_a_round_in_both_eras() {
     for era in [Era::Legacy, Era::Modern] {
-        let way = way(era).await;
-        let first = testkit::answer(&way, call("tools/call", json!({"name": "name"}))).await;
+        let client = connect(era).await;
+        let first = testkit::answer(&client, call("tools/call", json!({"name": "name"}))).await;
         let result = first.result();
         assert_eq!(result["resultType"], "input_required", "{era:?}");
         let (key, question) = result["inputRequests"]
@@ -131,23 +133,23 @@ async fn a_question_is_a_round_in_both_eras() {
         assert_eq!(question["params"]["message"], "Your name?");
         let answer = json!({"action": "accept", "content": {"name": "Ann"}});
         let again = json!({"name": "name", "inputResponses": {key: answer}, "requestState": result["requestState"]});
-        let second = testkit::answer(&way, call("tools/call", again)).await;
+        let second = testkit::answer(&client, call("tools/call", again)).await;
         assert_eq!(
             serde_json::from_str::<Value>(second.text()).unwrap(),
             answer,
             "{era:?}"
         );
-        way.shutdown().await;
+        client.shutdown().await;
     }
 }
 
 #[tokio::test]
-async fn changes_are_told_the_same_way_in_both_eras() {
+async fn changes_are_reported_the_same_way_in_both_eras() {
     for era in [Era::Legacy, Era::Modern] {
-        let way = way(era).await;
+        let client = connect(era).await;
         let filter = json!({"resourceSubscriptions": ["demo://note"]});
         let mut changes = testkit::stream(
-            &way,
+            &client,
             call("subscriptions/listen", json!({"notifications": filter})),
         )
         .await;
@@ -169,6 +171,6 @@ async fn changes_are_told_the_same_way_in_both_eras() {
             ),
             "{era:?}"
         );
-        way.shutdown().await;
+        client.shutdown().await;
     }
 }

@@ -1,11 +1,11 @@
-//! Legacy clients in front of servers that speak both eras, through both adapters.
+//! Legacy clients in front of servers of both eras, through both adapters.
 
 #![cfg(unix)]
 
 mod call_common;
 
 use call_common::*;
-use carryall_legacy::call::{Era, Options, Stdio};
+use carryall_legacy::call::{DualEraOptions, DualEraStdio, Era};
 use carryall_legacy::serve;
 use carryall_testkit as testkit;
 use carryall_transport::lines::{LineOptions, serve_lines_with};
@@ -14,7 +14,8 @@ use tokio::io::{
     AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf,
 };
 
-/// Each process speaks the era that it was spoken to first. Only in the old one it asks its user.
+/// A server whose processes keep to the era of their first request, and ask the user only in the
+/// legacy one.
 const BOTH: &str = r#"
 *'"method":"initialize"'*) era=legacy; hello 2025-11-25 ;;
 *'"method":"server/discover"'*) era=modern; modern ;;
@@ -22,19 +23,19 @@ const BOTH: &str = r#"
     else asked=$id; say '{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{"message":"Name?","requestedSchema":{"type":"object","properties":{"name":{"type":"string"}}}}}'; fi ;;
 *'"id":"q"'*'"result":'*) id=$asked; reply '{"content":[{"type":"text","text":"asked"}]}' ;;"#;
 
-/// A legacy client in front of `way`.
+/// A legacy client whose calls are forwarded to a server.
 struct Client {
     lines: Lines<BufReader<ReadHalf<DuplexStream>>>,
     writer: WriteHalf<DuplexStream>,
 }
 
 impl Client {
-    async fn connect(way: &Stdio) -> Self {
+    async fn connect(edge: &DualEraStdio) -> Self {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let (reader, writer) = tokio::io::split(far);
         let (service, alternates) = (
-            way.clone(),
-            serve::lines(way.clone(), serve::LegacyOptions::default()),
+            edge.clone(),
+            serve::lines(edge.clone(), serve::LegacyOptions::default()),
         );
         tokio::spawn(async move {
             let forever = std::future::pending();
@@ -80,7 +81,7 @@ impl Client {
         serde_json::from_str(&line.unwrap().expect("a message")).unwrap()
     }
 
-    /// Calls a tool, answers its question if there is one, and gives the text of the result.
+    /// Calls a tool, answers its question if it asks one, and returns the text of the result.
     async fn call(&mut self) -> String {
         self.send(
             json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "x"}}),
@@ -102,22 +103,22 @@ impl Client {
     }
 }
 
-fn matching() -> Options {
+fn matching() -> DualEraOptions {
     quick().match_client_era(true)
 }
 
 #[tokio::test]
-async fn a_legacy_client_keeps_what_the_server_offers_in_its_era_alone() {
-    let fake = Fake::new("", BOTH);
-    let way = fake.spawn(matching()).await.unwrap();
-    assert!(way.decision().unwrap().version.is_modern());
-    let mut client = Client::connect(&way).await;
+async fn a_legacy_client_has_the_features_that_the_server_offers_in_its_era_only() {
+    let server = FakeServer::new("", BOTH);
+    let edge = server.spawn(matching()).await.unwrap();
+    assert!(edge.decision().unwrap().version.is_modern());
+    let mut client = Client::connect(&edge).await;
     assert_eq!(client.call().await, "asked");
-    // Modern clients go the modern way, at the same time.
-    assert_eq!(testkit::answer(&way, tool("x")).await.text(), "modern");
+    // Meanwhile, calls of modern clients use the modern era.
+    assert_eq!(testkit::answer(&edge, tool("x")).await.text(), "modern");
     assert_eq!(client.call().await, "asked");
-    way.shutdown().await;
-    let methods = fake.methods();
+    edge.shutdown().await;
+    let methods = server.methods();
     assert_eq!(
         methods.iter().filter(|method| *method == "started").count(),
         2,
@@ -131,20 +132,20 @@ async fn a_legacy_client_keeps_what_the_server_offers_in_its_era_alone() {
 }
 
 #[tokio::test]
-async fn without_a_legacy_side_legacy_clients_go_the_modern_way() {
+async fn calls_of_legacy_clients_are_modern_if_the_server_is() {
     for refusal in [
         "fail -32022 'Unsupported protocol version'",
         "fail -32601 'Method not found'",
     ] {
         let modern_only = BOTH.replace("era=legacy; hello 2025-11-25", refusal);
-        let fake = Fake::new("", &modern_only);
-        let way = fake.spawn(matching()).await.unwrap();
+        let server = FakeServer::new("", &modern_only);
+        let edge = server.spawn(matching()).await.unwrap();
         for _ in 0..2 {
-            let mut client = Client::connect(&way).await;
+            let mut client = Client::connect(&edge).await;
             assert_eq!(client.call().await, "modern", "{refusal}");
         }
-        way.shutdown().await;
-        let asked = fake
+        edge.shutdown().await;
+        let asked = server
             .methods()
             .iter()
             .filter(|method| *method == "initialize")
@@ -154,13 +155,13 @@ async fn without_a_legacy_side_legacy_clients_go_the_modern_way() {
 }
 
 #[tokio::test]
-async fn unless_it_is_wanted_there_is_one_way_for_all() {
+async fn by_default_all_clients_use_the_same_era() {
     for options in [quick(), matching().era(Era::Modern)] {
-        let fake = Fake::new("era=modern", BOTH);
-        let way = fake.spawn(options).await.unwrap();
-        let mut client = Client::connect(&way).await;
+        let server = FakeServer::new("era=modern", BOTH);
+        let edge = server.spawn(options).await.unwrap();
+        let mut client = Client::connect(&edge).await;
         assert_eq!(client.call().await, "modern");
-        way.shutdown().await;
-        assert!(!fake.methods().contains(&"initialize".to_owned()));
+        edge.shutdown().await;
+        assert!(!server.methods().contains(&"initialize".to_owned()));
     }
 }

@@ -1,11 +1,11 @@
-//! Questions of servers of earlier revisions: answered by handlers, or by the callers in rounds.
+//! Questions of legacy servers, answered by an input handler or by the callers in rounds.
 
 #![cfg(unix)]
 
 mod call_common;
 
-use call_common::{CAPABILITIES, Fake, by, quick};
-use carryall_legacy::call::{Answers, Options};
+use call_common::{CAPABILITIES, FakeServer, by, quick};
+use carryall_legacy::call::{DualEraOptions, InputHandler};
 use carryall_proto::Call;
 use carryall_testkit as testkit;
 use carryall_types::{ErrorObject, InputRequest, RawJson};
@@ -15,17 +15,17 @@ use std::time::Duration;
 
 const FORM: &str = r#"{"message":"Name?","requestedSchema":{"type":"object","properties":{"n":{"type":"string"}}}}"#;
 
-/// A tool that asks, and tells what it was answered in its log.
-fn asking(method: &str, params: &str) -> Fake {
+/// A server whose tools ask and record the answer.
+fn asking(method: &str, params: &str) -> FakeServer {
     let ask =
         format!(r#"say '{{"jsonrpc":"2.0","id":"q1","method":"{method}","params":{params}}}'"#);
-    Fake::new(
+    FakeServer::new(
         "",
         &format!("*'\"method\":\"tools/call\"'*) call=$id; {ask} ;;\n{THANKS}"),
     )
 }
 
-/// Whatever the answer, the call that was asked about is done.
+/// Ends the call after any answer.
 const THANKS: &str =
     r#"*'"id":"q1"'*) id=$call; reply '{"content":[{"type":"text","text":"thanks"}]}' ;;"#;
 
@@ -43,7 +43,7 @@ fn able(params: Value) -> Call {
     )
 }
 
-/// The key of the one question and the state to bring back.
+/// The key of the only question, and the `requestState`.
 fn asked(answered: &testkit::TestReply) -> (String, String) {
     let result = answered.result();
     assert_eq!(result["resultType"], "input_required", "{result}");
@@ -60,23 +60,24 @@ fn retry(answered: &testkit::TestReply, answer: &Value) -> Value {
     json!({"inputResponses": {key: answer}, "requestState": state})
 }
 
-async fn answer_of(fake: &Fake) -> Value {
-    fake.told(|message| message["id"] == "q1" && message.get("method").is_none())
+async fn answer_of(server: &FakeServer) -> Value {
+    server
+        .wait_for(|message| message["id"] == "q1" && message.get("method").is_none())
         .await
 }
 
 fn handler(
     answer: impl Fn(&InputRequest) -> Option<Result<Value, ErrorObject>> + Send + Sync + 'static,
-) -> Options {
-    let answers: Answers = Arc::new(move |question| {
+) -> DualEraOptions {
+    let answers: InputHandler = Arc::new(move |question| {
         let answer = answer(&question)?.map(|answer| RawJson::from(&answer));
         Some(Box::pin(async move { answer }))
     });
-    quick().answers(answers)
+    quick().input_handler(answers)
 }
 
 #[tokio::test]
-async fn a_question_is_answered_by_the_handlers_while_the_call_goes_on() {
+async fn an_input_handler_answers_while_the_call_is_in_flight() {
     let questions = [
         (
             "elicitation/create",
@@ -91,46 +92,46 @@ async fn a_question_is_answered_by_the_handlers_while_the_call_goes_on() {
         ("roots/list", "{}", json!({"roots": [{"uri": "file:///a"}]})),
     ];
     for (method, params, answer) in questions {
-        let fake = asking(method, params);
+        let server = asking(method, params);
         let given = answer.clone();
-        let way = fake
+        let client = server
             .spawn(handler(move |question| {
                 (question.method() == method).then(|| Ok(given.clone()))
             }))
             .await
             .unwrap();
         assert_eq!(
-            testkit::answer(&way, able(json!({}))).await.text(),
+            testkit::answer(&client, able(json!({}))).await.text(),
             "thanks",
             "{method}"
         );
-        assert_eq!(answer_of(&fake).await["result"], answer);
-        way.shutdown().await;
+        assert_eq!(answer_of(&server).await["result"], answer);
+        client.shutdown().await;
     }
-    let fake = asking("elicitation/create", FORM);
-    let way = fake
+    let server = asking("elicitation/create", FORM);
+    let client = server
         .spawn(handler(|_| {
             Some(Err(ErrorObject::new(-7, "Nobody is there")))
         }))
         .await
         .unwrap();
     assert_eq!(
-        testkit::answer(&way, able(json!({}))).await.text(),
+        testkit::answer(&client, able(json!({}))).await.text(),
         "thanks"
     );
     assert_eq!(
-        answer_of(&fake).await["error"],
+        answer_of(&server).await["error"],
         json!({"code": -7, "message": "Nobody is there"})
     );
-    way.shutdown().await;
+    client.shutdown().await;
 }
 
 // spec: mrtr-01, mrtr-15
 #[tokio::test]
-async fn without_handlers_the_caller_is_asked_and_comes_back_with_the_answer() {
-    let fake = asking("elicitation/create", FORM);
-    let way = fake.start().await;
-    let first = testkit::answer(&way, able(json!({}))).await;
+async fn without_a_handler_the_caller_answers_in_the_next_round() {
+    let server = asking("elicitation/create", FORM);
+    let client = server.start().await;
+    let first = testkit::answer(&client, able(json!({}))).await;
     let (key, state) = asked(&first);
     let question = &first.result()["inputRequests"][&key];
     assert_eq!(
@@ -143,73 +144,79 @@ async fn without_handlers_the_caller_is_asked_and_comes_back_with_the_answer() {
     let params = retry(&first, &answer);
     let mut again = able(params.clone());
     again.replace_id("second".into());
-    let second = testkit::answer(&way, again).await;
+    let second = testkit::answer(&client, again).await;
     assert_eq!(
         (second.text(), &second.response["id"]),
         ("thanks", &json!("second"))
     );
-    assert_eq!(answer_of(&fake).await["result"], answer);
+    assert_eq!(answer_of(&server).await["result"], answer);
     assert_eq!(
-        fake.methods()
+        server
+            .methods()
             .iter()
             .filter(|method| *method == "tools/call")
             .count(),
         1,
         "the call was made once"
     );
-    // An answer counts once.
-    assert_eq!(testkit::answer(&way, able(params)).await.code(), -32602);
-    way.shutdown().await;
+    // An answer can be given once.
+    assert_eq!(testkit::answer(&client, able(params)).await.code(), -32602);
+    client.shutdown().await;
 }
 
 #[tokio::test]
-async fn what_handlers_leave_is_for_the_caller() {
-    let fake = asking("elicitation/create", FORM);
-    let way = fake.spawn(handler(|_| None)).await.unwrap();
-    asked(&testkit::answer(&way, able(json!({}))).await);
-    way.shutdown().await;
+async fn questions_that_the_handler_leaves_are_for_the_caller() {
+    let server = asking("elicitation/create", FORM);
+    let client = server.spawn(handler(|_| None)).await.unwrap();
+    asked(&testkit::answer(&client, able(json!({}))).await);
+    client.shutdown().await;
 }
 
 // spec: mrtr-12, elicitation-18, elicitation-25
 #[tokio::test]
-async fn a_parked_call_belongs_to_whom_it_was_made_for() {
-    let fake = asking("elicitation/create", FORM);
-    let way = fake.start().await;
-    let first = testkit::answer(&way, by("ann", able(json!({})))).await;
+async fn a_suspended_call_is_resumed_by_its_principal_only() {
+    let server = asking("elicitation/create", FORM);
+    let client = server.start().await;
+    let first = testkit::answer(&client, by("ann", able(json!({})))).await;
     let params = retry(&first, &json!({"action": "decline"}));
     for stranger in [by("bob", able(params.clone())), able(params.clone())] {
-        assert_eq!(testkit::answer(&way, stranger).await.code(), -32602);
+        assert_eq!(testkit::answer(&client, stranger).await.code(), -32602);
     }
     assert!(
-        fake.messages().iter().all(|message| message["id"] != "q1"),
+        server
+            .messages()
+            .iter()
+            .all(|message| message["id"] != "q1"),
         "a stranger's answer was sent"
     );
     assert_eq!(
-        testkit::answer(&way, by("ann", able(params))).await.text(),
+        testkit::answer(&client, by("ann", able(params)))
+            .await
+            .text(),
         "thanks"
     );
-    way.shutdown().await;
+    client.shutdown().await;
 }
 
 // spec: mrtr-28, mrtr-29
 #[tokio::test]
-async fn a_round_without_the_answer_is_asked_again() {
-    let fake = asking("elicitation/create", FORM);
-    let way = fake.start().await;
-    let first = testkit::answer(&way, able(json!({}))).await;
+async fn a_missing_answer_is_asked_for_again() {
+    let server = asking("elicitation/create", FORM);
+    let client = server.start().await;
+    let first = testkit::answer(&client, able(json!({}))).await;
     let (_, state) = asked(&first);
     let second = testkit::answer(
-        &way,
+        &client,
         able(json!({"inputResponses": {"other": {}}, "requestState": state})),
     )
     .await;
     let last = retry(&second, &json!({"action": "cancel"}));
-    assert_eq!(testkit::answer(&way, able(last)).await.text(), "thanks");
-    way.shutdown().await;
+    assert_eq!(testkit::answer(&client, able(last)).await.text(), "thanks");
+    client.shutdown().await;
 }
 
 #[tokio::test]
-async fn questions_one_after_the_other_are_rounds_one_after_the_other() {
+async fn consecutive_questions_are_consecutive_rounds() {
     let ask = |id: &str| {
         format!(
             r#"say '{{"jsonrpc":"2.0","id":"{id}","method":"elicitation/create","params":{FORM}}}'"#
@@ -220,86 +227,89 @@ async fn questions_one_after_the_other_are_rounds_one_after_the_other() {
         ask("q0"),
         ask("q1")
     );
-    let fake = Fake::new("", &cases);
-    let way = fake.start().await;
-    let mut answered = testkit::answer(&way, able(json!({}))).await;
+    let server = FakeServer::new("", &cases);
+    let client = server.start().await;
+    let mut answered = testkit::answer(&client, able(json!({}))).await;
     for _ in 0..2 {
-        answered =
-            testkit::answer(&way, able(retry(&answered, &json!({"action": "decline"})))).await;
+        answered = testkit::answer(
+            &client,
+            able(retry(&answered, &json!({"action": "decline"}))),
+        )
+        .await;
     }
     assert_eq!(answered.text(), "thanks");
-    way.shutdown().await;
+    client.shutdown().await;
 }
 
 // spec: mrtr-13, mrtr-18
 #[tokio::test]
-async fn calls_are_parked_for_a_bounded_time_and_in_a_bounded_number() {
-    let fake = asking("elicitation/create", FORM);
-    let way = fake
+async fn suspended_calls_are_bounded_in_time_and_number() {
+    let server = asking("elicitation/create", FORM);
+    let client = server
         .spawn(quick().suspension_timeout(Duration::from_millis(200)))
         .await
         .unwrap();
-    let first = testkit::answer(&way, able(json!({}))).await;
-    let call = fake.told_method("tools/call").await;
-    let cancelled = fake.told_method("notifications/cancelled").await;
+    let first = testkit::answer(&client, able(json!({}))).await;
+    let call = server.wait_for_method("tools/call").await;
+    let cancelled = server.wait_for_method("notifications/cancelled").await;
     assert_eq!(cancelled["params"]["requestId"], call["id"]);
     assert_eq!(
-        testkit::answer(&way, able(retry(&first, &json!({"action": "accept"}))))
+        testkit::answer(&client, able(retry(&first, &json!({"action": "accept"}))))
             .await
             .code(),
         -32602
     );
-    way.shutdown().await;
+    client.shutdown().await;
 
-    let fake = asking("elicitation/create", FORM);
-    let way = fake.spawn(quick().max_suspended_calls(1)).await.unwrap();
-    asked(&testkit::answer(&way, able(json!({}))).await);
-    let refused = testkit::answer(&way, able(json!({}))).await;
+    let server = asking("elicitation/create", FORM);
+    let client = server.spawn(quick().max_suspended_calls(1)).await.unwrap();
+    asked(&testkit::answer(&client, able(json!({}))).await);
+    let refused = testkit::answer(&client, able(json!({}))).await;
     assert_eq!(refused.code(), -32603);
-    // The one that waits goes on waiting; of the other the server is told that nobody answers, and
-    // nobody waits.
-    let second = fake
+    // The suspended call stays. The question of the other is answered with an error, and its call
+    // cancelled.
+    let second = server
         .messages()
         .into_iter()
         .filter(|message| message["method"] == "tools/call")
         .nth(1)
         .unwrap();
-    let cancelled = fake.told_method("notifications/cancelled").await;
+    let cancelled = server.wait_for_method("notifications/cancelled").await;
     assert_eq!(cancelled["params"]["requestId"], second["id"]);
     assert!(
-        answer_of(&fake).await["error"]["message"]
+        answer_of(&server).await["error"]["message"]
             .as_str()
             .unwrap()
             .contains("too many calls wait")
     );
-    way.shutdown().await;
+    client.shutdown().await;
 }
 
 // spec: meta-14, mrtr-17
 #[tokio::test]
-async fn a_question_that_no_caller_can_take_is_refused() {
-    // One process for all: it was told of nothing, and asks all the same.
+async fn a_question_that_no_caller_supports_is_refused() {
+    // One process for all: it was told of no capabilities, and asks nevertheless.
     for (method, params) in [
         ("elicitation/create", FORM),
         ("sampling/createMessage", r#"{"messages":[],"maxTokens":5}"#),
         ("roots/list", "{}"),
     ] {
-        let fake = asking(method, params);
-        let way = fake.start().await;
+        let server = asking(method, params);
+        let client = server.start().await;
         assert_eq!(
-            testkit::answer(&way, declaring(&json!({}), json!({})))
+            testkit::answer(&client, declaring(&json!({}), json!({})))
                 .await
                 .text(),
             "thanks"
         );
-        let refused = answer_of(&fake).await;
+        let refused = answer_of(&server).await;
         assert_eq!(refused["error"]["code"], -32601, "{refused}");
         assert!(
             refused["error"]["message"]
                 .as_str()
                 .is_some_and(|why| !why.is_empty())
         );
-        way.shutdown().await;
+        client.shutdown().await;
     }
 }
 
@@ -309,70 +319,70 @@ async fn pings_are_answered_and_unknown_requests_refused() {
         ("ping", json!({"jsonrpc": "2.0", "id": "q1", "result": {}})),
         ("vendor/what", Value::Null),
     ] {
-        let fake = asking(method, "{}");
-        let way = fake.start().await;
+        let server = asking(method, "{}");
+        let client = server.start().await;
         assert_eq!(
-            testkit::answer(&way, able(json!({}))).await.text(),
+            testkit::answer(&client, able(json!({}))).await.text(),
             "thanks"
         );
-        let answer = answer_of(&fake).await;
+        let answer = answer_of(&server).await;
         if wanted.is_null() {
             assert_eq!(answer["error"]["code"], -32601);
         } else {
             assert_eq!(answer, wanted);
         }
-        way.shutdown().await;
+        client.shutdown().await;
     }
 }
 
 #[tokio::test]
-async fn an_ill_formed_question_is_sent_back() {
-    let fake = asking("elicitation/create", r#"{"message":5}"#);
-    let way = fake.start().await;
+async fn a_malformed_question_is_answered_with_an_error() {
+    let server = asking("elicitation/create", r#"{"message":5}"#);
+    let client = server.start().await;
     assert_eq!(
-        testkit::answer(&way, able(json!({}))).await.text(),
+        testkit::answer(&client, able(json!({}))).await.text(),
         "thanks"
     );
-    assert_eq!(answer_of(&fake).await["error"]["code"], -32602);
-    way.shutdown().await;
+    assert_eq!(answer_of(&server).await["error"]["code"], -32602);
+    client.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_call_that_ends_while_it_is_parked_has_its_result_kept() {
+async fn the_result_of_a_call_that_ends_while_suspended_is_kept() {
     let ask = format!(
         r#"say '{{"jsonrpc":"2.0","id":"q1","method":"elicitation/create","params":{FORM}}}'"#
     );
-    let fake = Fake::new(
+    let server = FakeServer::new(
         "",
         &format!(
             "*'\"method\":\"tools/call\"'*) {ask}; reply '{{\"content\":[{{\"type\":\"text\",\"text\":\"gave up\"}}]}}' ;;\n*'\"id\":\"q1\"'*) ;;"
         ),
     );
-    let way = fake.start().await;
-    let first = testkit::answer(&way, able(json!({}))).await;
+    let client = server.start().await;
+    let first = testkit::answer(&client, able(json!({}))).await;
     assert_eq!(
-        testkit::answer(&way, able(retry(&first, &json!({"action": "accept"}))))
+        testkit::answer(&client, able(retry(&first, &json!({"action": "accept"}))))
             .await
             .text(),
         "gave up"
     );
-    way.shutdown().await;
+    client.shutdown().await;
 }
 
 // spec: base-jsonrpc-23
 #[tokio::test]
-async fn pages_that_must_be_visited_first_are_a_round() {
+async fn a_url_elicitation_error_becomes_a_round() {
     let error = r#"{"code":-32042,"message":"Sign in","data":{"elicitations":[{"mode":"url","elicitationId":"e1","url":"https://example.com/in","message":"Sign in, please"}]}}"#;
     let refuse = format!(r#"printf '{{"jsonrpc":"2.0","id":%s,"error":%s}}\n' "$id" '{error}'"#);
-    let fake = Fake::new(
+    let server = FakeServer::new(
         "",
         &format!(
             "*'\"method\":\"tools/call\"'*) if [ \"$before\" ]; then reply '{{\"content\":[]}}'; else before=1; {refuse}; fi ;;"
         ),
     );
-    let way = fake.start().await;
+    let client = server.start().await;
     let able = |params| declaring(&json!({"elicitation": {"url": {}}}), params);
-    let first = testkit::answer(&way, able(json!({}))).await;
+    let first = testkit::answer(&client, able(json!({}))).await;
     let question = &first.result()["inputRequests"]["page-1"];
     assert_eq!(
         (&question["method"], &question["params"]["url"]),
@@ -383,15 +393,15 @@ async fn pages_that_must_be_visited_first_are_a_round() {
     );
     let again = json!({"inputResponses": {"page-1": {"action": "accept"}}});
     assert_eq!(
-        testkit::answer(&way, able(again)).await.result()["content"],
+        testkit::answer(&client, able(again)).await.result()["content"],
         json!([])
     );
-    way.shutdown().await;
+    client.shutdown().await;
 
-    // A caller that cannot show pages is told what is the matter.
-    let fake = Fake::new("", &format!("*'\"method\":\"tools/call\"'*) {refuse} ;;"));
-    let way = fake.start().await;
-    let refused = testkit::answer(&way, declaring(&json!({}), json!({}))).await;
+    // A caller that cannot show pages gets the error.
+    let server = FakeServer::new("", &format!("*'\"method\":\"tools/call\"'*) {refuse} ;;"));
+    let client = server.start().await;
+    let refused = testkit::answer(&client, declaring(&json!({}), json!({}))).await;
     assert_eq!(refused.code(), -32603);
     assert!(
         refused.error()["message"]
@@ -399,25 +409,28 @@ async fn pages_that_must_be_visited_first_are_a_round() {
             .unwrap()
             .contains("Sign in")
     );
-    way.shutdown().await;
+    client.shutdown().await;
 }
 
 // spec: mrtr-14
 #[tokio::test]
-async fn an_answer_is_for_the_call_that_asked() {
-    let fake = asking("elicitation/create", FORM);
-    let way = fake.start().await;
-    let first = testkit::answer(&way, able(json!({}))).await;
+async fn an_answer_resumes_only_a_call_with_the_same_arguments() {
+    let server = asking("elicitation/create", FORM);
+    let client = server.start().await;
+    let first = testkit::answer(&client, able(json!({}))).await;
     let params = retry(&first, &json!({"action": "accept"}));
     for (member, value) in [("name", json!("y")), ("arguments", json!({"a": 1}))] {
         let mut other = able(params.clone());
         other.set_param(member, &RawJson::from(&value));
         assert_eq!(
-            testkit::answer(&way, other).await.code(),
+            testkit::answer(&client, other).await.code(),
             -32602,
             "{member}"
         );
     }
-    assert_eq!(testkit::answer(&way, able(params)).await.text(), "thanks");
-    way.shutdown().await;
+    assert_eq!(
+        testkit::answer(&client, able(params)).await.text(),
+        "thanks"
+    );
+    client.shutdown().await;
 }

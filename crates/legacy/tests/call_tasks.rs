@@ -1,4 +1,4 @@
-//! Tools of a 2025-11-25 server that must run as tasks, called by clients of this revision.
+//! Tools of a 2025-11-25 server that must run as tasks, called by modern clients.
 
 #![cfg(unix)]
 
@@ -9,9 +9,9 @@ use carryall_legacy::call::Era;
 use carryall_testkit as testkit;
 use serde_json::{Value, json};
 
-/// A server with a tool that must run as a task, and one that must not. `$left` is how often the
+/// A server with a tool that must run as a task and one that must not. `$left` counts how often the
 /// task is still working.
-fn server(cases: &str) -> Fake {
+fn task_server(cases: &str) -> FakeServer {
     let capabilities =
         r#"{"tools":{"listChanged":true},"tasks":{"cancel":{},"requests":{"tools":{"call":{}}}}}"#;
     let hello = format!(
@@ -30,7 +30,7 @@ fn server(cases: &str) -> Fake {
     reply '{"taskId":"t","status":"'$status'","createdAt":"2026-01-01T00:00:00Z","lastUpdatedAt":"2026-01-01T00:00:00Z","ttl":null,"pollInterval":10}' ;;
 *'"method":"tasks/result"'*) reply '{"content":[{"type":"text","text":"long done"}],"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"t"},"x":1}}' ;;
 *'"method":"tasks/cancel"'*) reply '{"taskId":"t","status":"cancelled"}' ;;"#;
-    Fake::new(
+    FakeServer::new(
         "",
         &format!(
             "{cases}\n{hello}\n{}",
@@ -39,16 +39,20 @@ fn server(cases: &str) -> Fake {
     )
 }
 
-fn count(fake: &Fake, method: &str) -> usize {
-    fake.methods().iter().filter(|seen| *seen == method).count()
+fn count(server: &FakeServer, method: &str) -> usize {
+    server
+        .methods()
+        .iter()
+        .filter(|seen| *seen == method)
+        .count()
 }
 
 #[tokio::test]
-async fn a_tool_that_must_run_as_a_task_is_called_as_any_other() {
-    let fake = server("");
-    let way = fake.spawn(quick().era(Era::Legacy)).await.unwrap();
+async fn a_tool_that_must_run_as_a_task_can_be_called() {
+    let server = task_server("");
+    let client = server.spawn(quick().era(Era::Legacy)).await.unwrap();
     let asked = json!({"name": "long", "arguments": {"a": 1}, "_meta": testkit::meta_with(&json!({"progressToken": "p"}))});
-    let answered = testkit::answer(&way, testkit::call("tools/call", asked)).await;
+    let answered = testkit::answer(&client, testkit::call("tools/call", asked)).await;
     assert_eq!(answered.text(), "long done");
     assert_eq!(answered.result()["_meta"], json!({"x": 1}));
     assert_eq!(answered.result()["resultType"], "complete");
@@ -60,7 +64,7 @@ async fn a_tool_that_must_run_as_a_task_is_called_as_any_other() {
         [4, 5, 6]
     );
     assert!(told.iter().all(|params| params["progressToken"] == "p"));
-    let sent = fake.told_method("tools/call").await;
+    let sent = server.wait_for_method("tools/call").await;
     assert_eq!(
         (
             &sent["params"]["arguments"],
@@ -69,44 +73,50 @@ async fn a_tool_that_must_run_as_a_task_is_called_as_any_other() {
         (&json!({"a": 1}), true)
     );
 
-    assert_eq!(testkit::answer(&way, tool("plain")).await.text(), "plain");
     assert_eq!(
-        testkit::answer(&way, tool("long")).await.text(),
+        testkit::answer(&client, tool("plain")).await.text(),
+        "plain"
+    );
+    assert_eq!(
+        testkit::answer(&client, tool("long")).await.text(),
         "long done"
     );
-    assert_eq!(count(&fake, "tools/list"), 2, "two pages, once");
-    assert_eq!(count(&fake, "tasks/cancel"), 0);
-    way.shutdown().await;
+    assert_eq!(count(&server, "tools/list"), 2, "two pages, once");
+    assert_eq!(count(&server, "tasks/cancel"), 0);
+    client.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_task_that_nobody_waits_for_is_cancelled() {
-    let fake = server(
+async fn dropping_the_call_cancels_its_task() {
+    let server = task_server(
         r#"*'"name":"long"'*'"task":'*) left=1000000; reply '{"task":{"taskId":"t","status":"working","pollInterval":10}}' ;;"#,
     );
-    let way = fake.spawn(quick().era(Era::Legacy)).await.unwrap();
+    let client = server.spawn(quick().era(Era::Legacy)).await.unwrap();
     let waiting = tokio::spawn({
-        let way = way.clone();
-        async move { call(&way, tool("long")).await.is_ok() }
+        let client = client.clone();
+        async move { call(&client, tool("long")).await.is_ok() }
     });
-    fake.told_method("tasks/get").await;
+    server.wait_for_method("tasks/get").await;
     waiting.abort();
-    let cancelled = fake.told_method("tasks/cancel").await;
+    let cancelled = server.wait_for_method("tasks/cancel").await;
     assert_eq!(cancelled["params"], json!({"taskId": "t"}));
     assert_eq!(
-        count(&fake, "notifications/cancelled"),
+        count(&server, "notifications/cancelled"),
         0,
         "that is for requests"
     );
-    assert_eq!(testkit::answer(&way, tool("plain")).await.text(), "plain");
-    way.shutdown().await;
+    assert_eq!(
+        testkit::answer(&client, tool("plain")).await.text(),
+        "plain"
+    );
+    client.shutdown().await;
 }
 
 #[tokio::test]
 async fn a_task_that_fails_fails_its_call() {
-    let fake = server(r#"*'"method":"tasks/result"'*) fail -31000 'It broke' ;;"#);
-    let way = fake.spawn(quick().era(Era::Legacy)).await.unwrap();
-    let answered = testkit::answer(&way, tool("long")).await;
+    let server = task_server(r#"*'"method":"tasks/result"'*) fail -31000 'It broke' ;;"#);
+    let client = server.spawn(quick().era(Era::Legacy)).await.unwrap();
+    let answered = testkit::answer(&client, tool("long")).await;
     assert_eq!(
         (
             answered.code(),
@@ -114,12 +124,12 @@ async fn a_task_that_fails_fails_its_call() {
         ),
         (-31000, "It broke")
     );
-    way.shutdown().await;
+    client.shutdown().await;
 
-    let fake = server(r#"*'"method":"tasks/get"'*) fail -32602 'Unknown task' ;;"#);
-    let way = fake.spawn(quick().era(Era::Legacy)).await.unwrap();
-    assert_eq!(testkit::answer(&way, tool("long")).await.code(), -32602);
-    way.shutdown().await;
+    let server = task_server(r#"*'"method":"tasks/get"'*) fail -32602 'Unknown task' ;;"#);
+    let client = server.spawn(quick().era(Era::Legacy)).await.unwrap();
+    assert_eq!(testkit::answer(&client, tool("long")).await.code(), -32602);
+    client.shutdown().await;
 }
 
 #[tokio::test]
@@ -130,13 +140,13 @@ async fn a_task_may_ask_its_caller() {
 *'"method":"tasks/result"'*) result=$id; say '{question}' ;;
 *'"id":"q"'*'"result":'*) id=$result; reply '{{"content":[{{"type":"text","text":"asked"}}]}}' ;;"#
     );
-    let fake = server(&cases);
-    let way = fake.spawn(quick().era(Era::Legacy)).await.unwrap();
+    let server = task_server(&cases);
+    let client = server.spawn(quick().era(Era::Legacy)).await.unwrap();
     let meta = testkit::meta_with(
         &json!({"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}}}),
     );
     let mut params = json!({"name": "long", "_meta": meta});
-    let asked = testkit::answer(&way, testkit::call("tools/call", params.clone())).await;
+    let asked = testkit::answer(&client, testkit::call("tools/call", params.clone())).await;
     assert_eq!(asked.result()["resultType"], "input_required");
     let requests = asked.result()["inputRequests"].as_object().unwrap();
     let (key, request) = requests.iter().next().unwrap();
@@ -144,11 +154,11 @@ async fn a_task_may_ask_its_caller() {
     params["requestState"] = asked.result()["requestState"].clone();
     params["inputResponses"] =
         json!({key.as_str(): {"action": "accept", "content": {"name": "Ann"}}});
-    let answered = testkit::answer(&way, testkit::call("tools/call", params)).await;
+    let answered = testkit::answer(&client, testkit::call("tools/call", params)).await;
     assert_eq!(answered.text(), "asked");
-    let told = fake
-        .told(|message: &Value| message["id"] == "q" && message["result"].is_object())
+    let told = server
+        .wait_for(|message: &Value| message["id"] == "q" && message["result"].is_object())
         .await;
     assert_eq!(told["result"]["content"], json!({"name": "Ann"}));
-    way.shutdown().await;
+    client.shutdown().await;
 }

@@ -91,7 +91,7 @@ pub(super) fn start(all: Vec<ResolvedUpstream>) -> Result<StartedUpstreams, CliE
         // can only be matched without replicas.
         let single = !matches!(&replicas, UpstreamReplicas::Urls(urls) if urls.len() > 1);
         let options = DualEraOptions::default()
-            .memory(era::cache())
+            .era_cache(era::cache())
             .era(era)
             .session_scope(sharing)
             .match_client_era(single);

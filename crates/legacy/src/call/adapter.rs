@@ -1,63 +1,58 @@
-//! A legacy server as a service on the seam.
+//! A legacy server as a `Call` service.
 
+use super::budgets::SessionBudgets;
+use super::identity::ClientIdentity;
+use super::legacy_call::LegacyCall;
 use super::listen;
-use super::options::Options;
-use super::parked::SuspendedCalls;
-use super::pool::{Opened, SessionPool, SessionPurpose};
-use super::running::LegacyCall;
-use super::session::{ClientIdentity, LegacySession};
+use super::options::DualEraOptions;
+use super::pool::{OpenResult, SessionPool, SessionPurpose};
+use super::session::LegacySession;
+use super::suspended::SuspendedCalls;
 use super::translate::VisibleCapabilities;
-use super::wire::SessionError;
+use super::transport::SessionError;
 use carryall_proto::{BoxFuture, Call, CallError, Reply, Response};
 use carryall_types::{ErrorObject, Implementation, Method};
 use futures_util::future::join_all;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
-use tokio::sync::watch;
-use tokio::time::sleep;
+use std::sync::Arc;
 
-/// Idle sessions are looked for no more often than this.
-const MIN_SWEEP: Duration = Duration::from_millis(20);
+/// Opens a session. Has to bound its own time.
+pub(crate) type SessionOpener =
+    Arc<dyn Fn(ClientIdentity, Arc<SessionBudgets>) -> BoxFuture<OpenResult> + Send + Sync>;
 
-/// Opens sessions.
-pub(crate) type Open =
-    Arc<dyn Fn(ClientIdentity, Arc<SuspendedCalls>) -> BoxFuture<Opened> + Send + Sync>;
-
-/// A legacy server. Which callers share a session is decided by
-/// [`SessionScope`](super::SessionScope); callers with different capabilities never do, because a
-/// session declares its capabilities once and for all.
+/// Calls a legacy server. Cheap to clone; clones share the sessions.
+///
+/// [`SessionScope`](super::SessionScope) decides which callers share a session. Callers with
+/// different capabilities never do, because a session declares its capabilities once.
 #[derive(Clone)]
 pub(crate) struct LegacyAdapter {
-    inner: Arc<Inner>,
+    inner: Arc<AdapterInner>,
 }
 
-struct Inner {
-    options: Options,
-    parked: Arc<SuspendedCalls>,
-    open: Open,
+struct AdapterInner {
+    options: DualEraOptions,
+    budgets: Arc<SessionBudgets>,
+    suspended: Arc<SuspendedCalls>,
+    open: SessionOpener,
     pool: SessionPool,
-    watched: AtomicBool,
 }
 
 impl LegacyAdapter {
-    pub(crate) fn new(options: Options, open: Open) -> Self {
-        let (parked, pool) = (SuspendedCalls::new(&options), SessionPool::new(&options));
+    pub(crate) fn new(options: DualEraOptions, open: SessionOpener) -> Self {
         Self {
-            inner: Arc::new(Inner {
+            inner: Arc::new(AdapterInner {
+                budgets: Arc::default(),
+                suspended: SuspendedCalls::new(&options),
+                pool: SessionPool::new(&options),
                 options,
-                parked,
                 open,
-                pool,
-                watched: AtomicBool::new(false),
             }),
         }
     }
 
     pub(crate) async fn call(&self, call: Call) -> Result<Reply, CallError> {
         if let Some(state) = SuspendedCalls::state_of(&call) {
-            return self.inner.parked.go_on(&state, call).await;
+            return self.inner.suspended.resume(&state, call).await;
         }
         let purpose = match call.method() {
             Method::ServerDiscover => SessionPurpose::Handshake,
@@ -68,90 +63,70 @@ impl LegacyAdapter {
             }
             _ => SessionPurpose::Call,
         };
-        let session = self
-            .session(&call, purpose)
-            .await
-            .map_err(SessionError::into_call_error)?;
-        match on_session(&session, call.clone()).await {
-            // The server has done nothing, so that asking it again in a new session does not do it
-            // twice.
+        let reply = match self.call_once(&call, purpose).await {
+            // The server has not executed the call, so repeating it in a new session is safe.
             Err(SessionError::SessionEnded) => {
-                tracing::debug!("the server has ended the session; a new one is opened");
-                session.lose(CallError::broken("the server has ended the session"));
-                let session = self
-                    .session(&call, purpose)
-                    .await
-                    .map_err(SessionError::into_call_error)?;
-                on_session(&session, call)
-                    .await
-                    .map_err(SessionError::into_call_error)
+                tracing::debug!(
+                    "the server has ended the session; repeating the call in a new one"
+                );
+                self.call_once(&call, purpose).await
             }
-            answered => answered.map_err(SessionError::into_call_error),
+            reply => reply,
+        };
+        reply.map_err(SessionError::into_call_error)
+    }
+
+    async fn call_once(&self, call: &Call, purpose: SessionPurpose) -> Result<Reply, SessionError> {
+        let session = self.session(call, purpose).await?;
+        let reply = self.call_on(&session, call.clone()).await;
+        if let Err(SessionError::SessionEnded) = reply {
+            session.fail(CallError::broken("the server has ended the session"));
+        }
+        reply
+    }
+
+    async fn call_on(
+        &self,
+        session: &Arc<LegacySession>,
+        call: Call,
+    ) -> Result<Reply, SessionError> {
+        match call.method() {
+            Method::ServerDiscover => {
+                let result = session.discover_result();
+                Ok(Reply::Once(Response::result(call.id().clone(), result)))
+            }
+            Method::SubscriptionsListen => Ok(listen::open(session, &call).await?),
+            _ => {
+                let call = LegacyCall::start(session, call).await?;
+                Ok(self.inner.suspended.reply(call).await?)
+            }
         }
     }
 
-    /// ProcessPipes all sessions.
-    pub(crate) async fn end(&self) {
+    /// Closes all sessions and drops the suspended calls.
+    pub(crate) async fn close(&self) {
         let sessions = self.inner.pool.drain();
-        join_all(sessions.iter().map(|session| session.end())).await;
+        join_all(sessions.iter().map(|session| session.close())).await;
+        self.inner.suspended.clear();
     }
 
-    /// Opens a session as `call` would need it, if there is none, without making the call. It is
-    /// nobody's yet.
-    pub(crate) async fn prepare(&self, call: &Call) -> Opened {
+    /// Opens a session as `call` would need it, unless there is one, without making the call.
+    pub(crate) async fn prepare(&self, call: &Call) -> OpenResult {
         self.session(call, SessionPurpose::Handshake).await
     }
 
-    async fn session(&self, call: &Call, purpose: SessionPurpose) -> Opened {
+    async fn session(&self, call: &Call, purpose: SessionPurpose) -> OpenResult {
         let inner = &self.inner;
-        let place = inner
-            .pool
-            .place(call, purpose, |declared| inner.open(call, declared))?;
-        if !inner.watched.swap(true, Ordering::Relaxed) {
-            tokio::spawn(end_idle(Arc::downgrade(inner)));
-        }
-        inner.pool.wait(place).await
-    }
-}
-
-impl Inner {
-    /// Opens a session in a task of its own: whoever waits for it shares what comes of it, and it
-    /// is opened even if the first of them goes away. Bounded by the handshake timeout.
-    fn open(&self, call: &Call, declared: VisibleCapabilities) -> watch::Receiver<Option<Opened>> {
-        let info: Option<Implementation> = call.meta().client_info();
-        let who = ClientIdentity {
-            capabilities: declared.capabilities(&self.options.capabilities),
-            info: info.unwrap_or_else(|| self.options.client_info.clone()),
+        let open = |declared: VisibleCapabilities| {
+            let default = &inner.options.client_identity;
+            let info: Option<Implementation> = call.meta().client_info();
+            let identity = ClientIdentity {
+                capabilities: declared.to_capabilities(&default.capabilities),
+                info: info.unwrap_or_else(|| default.info.clone()),
+            };
+            (inner.open)(identity, Arc::clone(&inner.budgets))
         };
-        let (done, opened) = watch::channel(None);
-        let opening = (self.open)(who, Arc::clone(&self.parked));
-        tokio::spawn(async move {
-            let outcome = opening.await;
-            done.send_replace(Some(outcome));
-        });
-        opened
-    }
-}
-
-async fn end_idle(inner: Weak<Inner>) {
-    loop {
-        let Some(idle) = inner.upgrade().map(|inner| inner.options.idle) else {
-            return;
-        };
-        sleep(idle / 4 + MIN_SWEEP).await;
-        let Some(inner) = inner.upgrade() else { return };
-        inner.pool.sweep();
-    }
-}
-
-async fn on_session(session: &Arc<LegacySession>, call: Call) -> Result<Reply, SessionError> {
-    match call.method() {
-        Method::ServerDiscover => Ok(Reply::Once(Response::result(
-            call.id().clone(),
-            session.discovered(),
-        ))),
-        Method::SubscriptionsListen => Ok(listen::open(session, &call).await?),
-        _ => Ok(LegacyCall::start(session, call).await?.reply().await?),
+        inner.pool.acquire(call, purpose, open).await
     }
 }
 
@@ -160,5 +135,61 @@ impl fmt::Debug for LegacyAdapter {
         f.debug_struct("LegacyAdapter")
             .field("options", &self.inner.options)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::fake_transport::FakeTransport;
+    use crate::message::{Incoming, LegacyRequest};
+    use carryall_testkit as testkit;
+    use carryall_types::RawJson;
+    use futures_util::{FutureExt as _, StreamExt as _, future, stream};
+    use serde_json::json;
+    use std::sync::{Mutex, Weak};
+    use std::time::Duration;
+
+    /// A server that asks for a form in the middle of each call.
+    fn asking_server() -> FakeTransport {
+        let asking = FakeTransport::new(|_| {
+            let schema = json!({"type": "object", "properties": {}});
+            let question = Incoming::Request(LegacyRequest {
+                id: "q".into(),
+                method: "elicitation/create".into(),
+                params: RawJson::from(&json!({"message": "?", "requestedSchema": schema})),
+            });
+            let incoming = stream::iter([Ok(question)]).chain(stream::pending());
+            future::ready(Ok(incoming.boxed())).boxed()
+        });
+        asking.per_request()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dropping_the_adapter_drops_suspended_calls_and_their_sessions() {
+        let opened: Arc<Mutex<Vec<Weak<FakeTransport>>>> = Arc::default();
+        let transports = Arc::clone(&opened);
+        let open: SessionOpener = Arc::new(move |_, budgets| {
+            let transport = Arc::new(asking_server());
+            transports.lock().unwrap().push(Arc::downgrade(&transport));
+            Box::pin(async move {
+                let result = json!({"protocolVersion": "2025-11-25", "capabilities": {}});
+                let (options, result) = (DualEraOptions::default(), RawJson::from(&result));
+                LegacySession::establish(transport, &options, &result, &budgets).await
+            })
+        });
+        let adapter = LegacyAdapter::new(DualEraOptions::default(), open);
+        let capabilities = "io.modelcontextprotocol/clientCapabilities";
+        let meta = testkit::meta_with(&json!({capabilities: {"elicitation": {}}}));
+        let call = testkit::call("tools/call", json!({"name": "x", "_meta": meta}));
+        let Ok(Reply::Once(response)) = adapter.call(call).await else {
+            panic!("the call has no response")
+        };
+        assert!(format!("{response:?}").contains("input_required"));
+        let transport = opened.lock().unwrap()[0].clone();
+        assert!(transport.upgrade().is_some());
+        drop(adapter);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(transport.upgrade().is_none());
     }
 }

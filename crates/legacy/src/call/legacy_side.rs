@@ -1,101 +1,94 @@
-//! The legacy side of a server that is called in the modern era, for the calls of legacy clients.
+//! The legacy era of a server that is called in the modern era, for calls of legacy clients.
 //!
-//! Servers that speak both eras do not offer the same in both: some ask their questions in the old
-//! one alone, and what they keep in a session exists there alone. A legacy client in front of such
-//! a server loses nothing if the whole way speaks its era. `server/discover` does not tell whether
-//! there is a legacy side, as most servers name their modern versions only; the handshake does.
+//! Servers of both eras may offer more in the legacy one: some ask questions only there, and
+//! session state exists only there. A legacy client in front of such a server loses nothing if its
+//! calls use the legacy era all the way. Whether a server has a legacy era shows only in the
+//! handshake, because most servers list only modern versions in `server/discover`.
 
 use super::adapter::LegacyAdapter;
-use super::era::Era;
-use super::options::Options;
-use super::wire::SessionError;
+use super::options::{DualEraOptions, Era};
+use super::transport::SessionError;
 use crate::FromLegacyClient;
 use carryall_proto::sync::Mutex;
 use carryall_proto::{Call, CallError, Reply};
-use std::sync::MutexGuard;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// When a handshake is tried again that was not refused, but did not come about either.
-const AGAIN: Duration = Duration::from_secs(60);
+/// How long to wait after a handshake that failed, but was not refused.
+const RETRY_DELAY: Duration = Duration::from_secs(60);
 
 pub(crate) struct LegacySide {
     adapter: LegacyAdapter,
-    enabled: bool,
-    known: Mutex<Known>,
+    is_enabled: bool,
+    support: Mutex<LegacySupport>,
 }
 
+/// Whether the server speaks the legacy era.
 #[derive(Clone, Copy)]
-enum Known {
-    Nothing,
-    /// A session has been opened.
-    Exists,
-    /// The server has refused the handshake. It is not asked again: a server that learns an old
-    /// revision is a rarity, and is found out by the next process here.
-    Missing,
-    NotBefore(Instant),
+enum LegacySupport {
+    Unknown,
+    Supported,
+    /// Refused, and not tried again in this process: servers rarely gain an old era.
+    Unsupported,
+    UnknownUntil(Instant),
 }
 
-/// ClientIdentity answers a call.
-pub(crate) enum Answered {
-    Here(Result<Reply, CallError>),
-    /// The modern side.
-    NotHere(Call),
+/// What became of a call.
+pub(crate) enum LegacySideOutcome {
+    Answered(Result<Reply, CallError>),
+    /// The call is to be made in the modern era.
+    Modern(Call),
 }
 
 impl LegacySide {
-    pub(crate) fn new(adapter: LegacyAdapter, options: &Options) -> Self {
-        let enabled = options.match_client_era && options.era == Era::Auto;
+    pub(crate) fn new(adapter: LegacyAdapter, options: &DualEraOptions) -> Self {
         Self {
             adapter,
-            enabled,
-            known: Mutex::new(Known::Nothing),
+            is_enabled: options.match_client_era && options.era == Era::Auto,
+            support: Mutex::new(LegacySupport::Unknown),
         }
     }
 
-    /// Answers `call` if it came from a legacy client and the server has a legacy side.
-    pub(crate) async fn call(&self, call: Call) -> Answered {
-        if !self.enabled
-            || call.extensions().get::<FromLegacyClient>().is_none()
-            || !self.exists(&call).await
-        {
-            return Answered::NotHere(call);
+    /// Makes `call` in the legacy era if it comes from a legacy client and the server supports it.
+    pub(crate) async fn call(&self, call: Call) -> LegacySideOutcome {
+        let is_eligible = self.is_enabled && call.extensions().get::<FromLegacyClient>().is_some();
+        if !is_eligible || !self.is_supported(&call).await {
+            return LegacySideOutcome::Modern(call);
         }
-        Answered::Here(self.adapter.call(call).await)
+        LegacySideOutcome::Answered(self.adapter.call(call).await)
     }
 
-    /// ProcessPipes the sessions, if there are any.
-    pub(crate) async fn end(&self) {
-        self.adapter.end().await;
+    /// Closes the sessions.
+    pub(crate) async fn close(&self) {
+        self.adapter.close().await;
     }
 
-    async fn exists(&self, call: &Call) -> bool {
-        let known = *self.known();
-        match known {
-            Known::Exists => return true,
-            Known::Missing => return false,
-            Known::NotBefore(time) if Instant::now() < time => return false,
-            Known::NotBefore(_) | Known::Nothing => {}
+    async fn is_supported(&self, call: &Call) -> bool {
+        let support = *self.support.lock();
+        match support {
+            LegacySupport::Supported => return true,
+            LegacySupport::Unsupported => return false,
+            LegacySupport::UnknownUntil(time) if Instant::now() < time => return false,
+            LegacySupport::UnknownUntil(_) | LegacySupport::Unknown => {}
         }
-        let found = match self.adapter.prepare(call).await {
-            Ok(_) => Known::Exists,
-            Err(SessionError::Refused(_) | SessionError::Status { .. }) => Known::Missing,
+        let support = match self.adapter.prepare(call).await {
+            Ok(_) => LegacySupport::Supported,
+            Err(SessionError::HandshakeRefused(_) | SessionError::Status { .. }) => {
+                LegacySupport::Unsupported
+            }
             Err(SessionError::Call(CallError::Malformed(_) | CallError::NotMcp { .. })) => {
-                Known::Missing
+                LegacySupport::Unsupported
             }
             Err(SessionError::SessionEnded | SessionError::Call(_)) => {
-                Known::NotBefore(Instant::now() + AGAIN)
+                LegacySupport::UnknownUntil(Instant::now() + RETRY_DELAY)
             }
         };
+        let is_supported = matches!(support, LegacySupport::Supported);
         tracing::debug!(
-            exists = matches!(found, Known::Exists),
-            "the legacy side of a modern server"
+            is_supported,
+            "tried the legacy era of a modern server for a legacy client"
         );
-        *self.known() = found;
-        matches!(found, Known::Exists)
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock()
+        *self.support.lock() = support;
+        is_supported
     }
 }

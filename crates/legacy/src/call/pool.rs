@@ -1,92 +1,69 @@
-//! The sessions with one server: which callers share which, and how many there may be.
+//! The sessions with one server: which callers share one, and how many there may be.
 
-use super::options::{Options, SessionScope};
+mod entry;
+
+use super::options::DualEraOptions;
 use super::session::LegacySession;
+use super::session_scope::SessionScope;
 use super::translate::VisibleCapabilities;
-use super::wire::SessionError;
+use crate::abort_on_drop::AbortOnDrop;
 use carryall_proto::sync::Mutex;
-use carryall_proto::{Call, CallError, CallSource, Caller, CallerId};
+use carryall_proto::{BoxFuture, Call, CallError, CallSource, Caller, CallerId};
+pub(crate) use entry::OpenResult;
+use entry::{EntryUsage, PoolEntry, PoolKey, PooledSession};
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, MutexGuard, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 
-/// How many sessions there may be with one server unless set.
+/// The default maximum number of sessions with one server.
 const MAX_SESSIONS: usize = 32;
+/// The shortest interval at which idle sessions are looked for.
+const MIN_SWEEP_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What came of opening a session.
-pub(crate) type Opened = Result<Arc<LegacySession>, SessionError>;
-
-/// Those who share a session.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Scope {
-    All,
-    Caller(Caller),
-    /// One call, by a number of ours.
-    Call(u64),
-    /// All subscriptions of a server whose calls have sessions of their own.
-    Subscriptions,
-}
-
-/// What a session is wanted for.
+/// What a session is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SessionPurpose {
-    /// To know what the handshake says. That alone makes a session nobody's.
+    /// Only for what the handshake tells. That does not make it the session of any caller.
     Handshake,
     Call,
     Subscription,
 }
 
-/// The sessions with one server.
+/// The sessions with one server. Dropping the pool drops them, unless a call uses them.
 pub(crate) struct SessionPool {
     scope: SessionScope,
     max: usize,
     max_per_caller: usize,
-    idle: Duration,
-    /// The one that was used last is at the end.
-    entries: Mutex<Vec<PoolEntry>>,
-    numbers: AtomicU64,
+    idle_timeout: Duration,
+    /// In the order of their last use.
+    entries: Arc<Mutex<Vec<PoolEntry>>>,
+    /// Numbers entries and calls.
+    last_number: AtomicU64,
+    tasks: Mutex<PoolTasks>,
 }
 
-struct PoolEntry {
-    number: u64,
-    /// `None` until a call is made in the session or a subscription opened.
-    scope: Option<Scope>,
-    declared: VisibleCapabilities,
-    /// ClientIdentity it counts against.
-    owner: Caller,
-    session: PooledSession,
-    used: Instant,
-}
-
-enum PooledSession {
-    /// Kept, also while nobody uses it. Empty until it is open.
-    Kept(watch::Receiver<Option<Opened>>),
-    /// ProcessPipes with the call that uses it.
-    OfCall(Weak<LegacySession>),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum EntryUsage {
-    /// Somebody opens it, or something is in flight in it.
-    Active,
-    Idle,
-    /// It could not be opened, or has ended.
-    Over,
+/// The background tasks of a pool, which end with it.
+#[derive(Default)]
+struct PoolTasks {
+    openings: JoinSet<()>,
+    sweeper: Option<AbortOnDrop>,
 }
 
 /// A session that is open or being opened.
-pub(crate) struct Place {
+struct PendingSession {
     number: u64,
-    opened: watch::Receiver<Option<Opened>>,
-    of_call: bool,
+    opened: watch::Receiver<Option<OpenResult>>,
+    /// Whether it ends with the call that uses it.
+    is_of_call: bool,
 }
 
 impl SessionPool {
-    pub(crate) fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &DualEraOptions) -> Self {
         let max = options.max_sessions.unwrap_or(MAX_SESSIONS);
         Self {
             scope: options.session_scope,
@@ -95,43 +72,71 @@ impl SessionPool {
                 .max_sessions_per_caller
                 .unwrap_or(max / 2)
                 .clamp(1, max),
-            idle: options.idle,
-            entries: Mutex::default(),
-            numbers: AtomicU64::new(0),
+            idle_timeout: options.idle_timeout,
+            entries: Arc::default(),
+            last_number: AtomicU64::new(0),
+            tasks: Mutex::default(),
         }
     }
 
-    /// Finds the session for a call, or opens one with `open` where there is none. If there are as
-    /// many as may be, one that is not in use makes room.
+    /// Returns the session for a call. If there is none, opens one with `open`, and closes an idle
+    /// one to make room if there are too many.
+    ///
+    /// The session is in use for as long as the caller holds it. `open` runs in a task of its own,
+    /// so that all waiting callers share its result and dropping this future does not stop it.
     ///
     /// # Errors
-    /// [`CallError::Busy`] when none can make room.
-    pub(crate) fn place(
+    /// [`CallError::Busy`] when there are too many sessions and all are in use.
+    pub(crate) async fn acquire(
         &self,
         call: &Call,
         purpose: SessionPurpose,
-        open: impl FnOnce(VisibleCapabilities) -> watch::Receiver<Option<Opened>>,
-    ) -> Result<Place, CallError> {
-        let scope = self.scope_of(call, purpose);
-        let of_call = matches!(scope, Scope::Call(_)) && purpose == SessionPurpose::Call;
+        open: impl FnOnce(VisibleCapabilities) -> BoxFuture<OpenResult>,
+    ) -> OpenResult {
+        let mut pending = self.find_or_open(call, purpose, open)?;
+        let opened = match pending.opened.wait_for(Option::is_some).await {
+            Ok(opened) => opened.clone(),
+            Err(_) => None,
+        };
+        let session =
+            opened.unwrap_or_else(|| Err(CallError::broken("a session was not opened").into()))?;
+        if pending.is_of_call {
+            let mut entries = self.entries.lock();
+            if let Some(entry) = entries
+                .iter_mut()
+                .find(|entry| entry.number == pending.number)
+            {
+                entry.session = PooledSession::OfCall(Arc::downgrade(&session));
+            }
+        }
+        Ok(session)
+    }
+
+    fn find_or_open(
+        &self,
+        call: &Call,
+        purpose: SessionPurpose,
+        open: impl FnOnce(VisibleCapabilities) -> BoxFuture<OpenResult>,
+    ) -> Result<PendingSession, CallError> {
+        let key = self.key_of(call, purpose);
+        let is_of_call = matches!(key, PoolKey::Call(_)) && purpose == SessionPurpose::Call;
         let declared = VisibleCapabilities::of(call.meta().client_capabilities());
-        let mut entries = self.entries();
-        entries.retain(|entry| entry.usage() != EntryUsage::Over);
+        let mut entries = self.entries.lock();
+        entries.retain(|entry| entry.usage() != EntryUsage::Ended);
         let found = match purpose {
-            SessionPurpose::Subscription => find(&entries, &scope, declared)
+            SessionPurpose::Subscription => find(&entries, &key, declared)
                 // A subscription needs no capabilities.
-                .or_else(|| find(&entries, &scope, VisibleCapabilities::NONE))
+                .or_else(|| find(&entries, &key, VisibleCapabilities::NONE))
                 .or_else(|| find_unclaimed(&entries, declared))
                 .or_else(|| find_unclaimed(&entries, VisibleCapabilities::NONE)),
             SessionPurpose::Call => {
-                find(&entries, &scope, declared).or_else(|| find_unclaimed(&entries, declared))
+                find(&entries, &key, declared).or_else(|| find_unclaimed(&entries, declared))
             }
-            // Every session with the same capabilities was told the same.
+            // The handshake is the same in every session with the same capabilities.
             SessionPurpose::Handshake => entries
                 .iter()
                 .rposition(|entry| entry.declared == declared && entry.opened().is_some()),
         };
-        let caller = CallerId::of(call);
         let owner = Caller::accountable(call);
         let mut entry = match found {
             Some(at) => entries.remove(at),
@@ -141,100 +146,86 @@ impl SessionPool {
                 } else {
                     declared
                 };
-                self.make_room(&mut entries, &owner, caller.is_in_process(), declared)?;
+                let is_in_process = CallerId::of(call).is_in_process();
+                self.make_room(&mut entries, &owner, is_in_process, declared)?;
                 PoolEntry {
-                    number: self.numbers.fetch_add(1, Ordering::Relaxed),
-                    scope: None,
+                    number: self.next_number(),
+                    key: None,
                     declared,
                     owner: owner.clone(),
-                    session: PooledSession::Kept(open(declared)),
-                    used: Instant::now(),
+                    session: PooledSession::Kept(self.spawn(open(declared))),
+                    last_used: Instant::now(),
                 }
             }
         };
         if purpose != SessionPurpose::Handshake {
-            entry.scope.get_or_insert(scope);
+            entry.key.get_or_insert(key);
             if entry.usage() == EntryUsage::Idle {
                 entry.owner = owner;
             }
         }
-        entry.used = Instant::now();
-        let place = entry.opened().map(|opened| Place {
+        entry.last_used = Instant::now();
+        let pending = entry.opened().map(|opened| PendingSession {
             number: entry.number,
             opened: opened.clone(),
-            of_call,
+            is_of_call,
         });
         entries.push(entry);
-        place.ok_or_else(|| CallError::broken("the session belongs to another call"))
+        pending.ok_or_else(|| CallError::broken("the session belongs to another call"))
     }
 
-    /// Waits until a session is open. From then on it is in use for as long as what is returned is
-    /// held.
-    pub(crate) async fn wait(&self, mut place: Place) -> Opened {
-        let opened = match place.opened.wait_for(Option::is_some).await {
-            Ok(opened) => opened.clone(),
-            Err(_) => None,
-        };
-        let session =
-            opened.unwrap_or_else(|| Err(CallError::broken("a session was not opened").into()))?;
-        if place.of_call {
-            let mut entries = self.entries();
-            if let Some(entry) = entries
-                .iter_mut()
-                .find(|entry| entry.number == place.number)
-            {
-                entry.session = PooledSession::OfCall(Arc::downgrade(&session));
-            }
-        }
-        Ok(session)
-    }
-
-    /// ProcessPipes what nobody has used for long, but for what was used last.
-    pub(crate) fn sweep(&self) {
-        let mut entries = self.entries();
-        let mut left = entries.len();
-        entries.retain_mut(|entry| {
-            left -= 1;
-            match entry.usage() {
-                EntryUsage::Active => {
-                    entry.used = Instant::now();
-                    true
-                }
-                // Its call has gone away before it was open.
-                EntryUsage::Idle if matches!(entry.scope, Some(Scope::Call(_))) => false,
-                EntryUsage::Idle => left == 0 || entry.used.elapsed() < self.idle,
-                EntryUsage::Over => false,
-            }
+    /// Opens a session in the background. The first one also starts the search for idle sessions.
+    fn spawn(&self, opening: BoxFuture<OpenResult>) -> watch::Receiver<Option<OpenResult>> {
+        let (sender, opened) = watch::channel(None);
+        let mut tasks = self.tasks.lock();
+        while tasks.openings.try_join_next().is_some() {}
+        tasks.openings.spawn(async move {
+            let result = opening.await;
+            sender.send_replace(Some(result));
         });
+        tasks.sweeper.get_or_insert_with(|| {
+            let (entries, idle_timeout) = (Arc::clone(&self.entries), self.idle_timeout);
+            AbortOnDrop::spawn(async move {
+                loop {
+                    sleep(idle_timeout / 4 + MIN_SWEEP_INTERVAL).await;
+                    close_idle(&mut entries.lock(), idle_timeout);
+                }
+            })
+        });
+        opened
     }
 
-    /// Takes all sessions out.
+    /// Removes and returns all sessions.
     pub(crate) fn drain(&self) -> Vec<Arc<LegacySession>> {
-        let entries = std::mem::take(&mut *self.entries());
+        let entries = std::mem::take(&mut *self.entries.lock());
         entries.iter().filter_map(PoolEntry::session).collect()
     }
 
-    fn scope_of_call(&self, purpose: SessionPurpose) -> Scope {
+    fn next_number(&self) -> u64 {
+        self.last_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn key_of_call(&self, purpose: SessionPurpose) -> PoolKey {
         match purpose {
-            SessionPurpose::Subscription => Scope::Subscriptions,
-            _ => Scope::Call(self.numbers.fetch_add(1, Ordering::Relaxed)),
+            SessionPurpose::Subscription => PoolKey::Subscriptions,
+            _ => PoolKey::Call(self.next_number()),
         }
     }
 
-    fn scope_of(&self, call: &Call, purpose: SessionPurpose) -> Scope {
+    fn key_of(&self, call: &Call, purpose: SessionPurpose) -> PoolKey {
         match self.scope {
             SessionScope::Principal => {
-                Scope::Caller(call.principal().map_or(Caller::Anonymous, Caller::from))
+                PoolKey::Caller(call.principal().map_or(Caller::Anonymous, Caller::from))
             }
-            // Nobody can tell that it is the client of another call.
+            // No two calls are provably of the same client.
             SessionScope::Client
                 if call.principal().is_none() && call.source() == CallSource::UNKNOWN =>
             {
-                self.scope_of_call(purpose)
+                self.key_of_call(purpose)
             }
-            SessionScope::Client => Scope::Caller(Caller::of(call)),
-            SessionScope::Call => self.scope_of_call(purpose),
-            SessionScope::Shared => Scope::All,
+            SessionScope::Client => PoolKey::Caller(Caller::of(call)),
+            SessionScope::Call => self.key_of_call(purpose),
+            SessionScope::Shared => PoolKey::All,
         }
     }
 
@@ -243,13 +234,13 @@ impl SessionPool {
         &self,
         entries: &mut Vec<PoolEntry>,
         owner: &Caller,
-        in_process: bool,
+        is_in_process: bool,
         declared: VisibleCapabilities,
     ) -> Result<(), CallError> {
-        let of_owner =
+        let count_owned =
             |entries: &[PoolEntry]| entries.iter().filter(|entry| entry.owner == *owner).count();
-        // Whoever calls in process shares with nobody.
-        while !in_process && of_owner(entries) >= self.max_per_caller {
+        // Calls of this process itself are not limited per caller.
+        while !is_in_process && count_owned(entries) >= self.max_per_caller {
             if !evict(entries, declared, |entry| entry.owner == *owner) {
                 let count = self.max_per_caller;
                 return Err(busy(format!(
@@ -258,15 +249,17 @@ impl SessionPool {
             }
         }
         loop {
-            let has_some = !in_process && of_owner(entries) > 0;
-            let plain = declared.is_none() || entries.iter().any(|entry| entry.declared.is_none());
-            // The last place is for callers that have none, and for those without capabilities.
-            let usable = if self.max > 1 && (has_some || !plain) {
+            let has_session = !is_in_process && count_owned(entries) > 0;
+            let has_plain = entries.iter().any(|entry| entry.declared.is_none());
+            // The last session is reserved for callers that have none, and for those without
+            // capabilities.
+            let may_use_last = !has_session && (declared.is_none() || has_plain);
+            let limit = if self.max > 1 && !may_use_last {
                 self.max - 1
             } else {
                 self.max
             };
-            if entries.len() < usable {
+            if entries.len() < limit {
                 return Ok(());
             }
             if !evict(entries, declared, |_| true) {
@@ -278,10 +271,6 @@ impl SessionPool {
             }
         }
     }
-
-    fn entries(&self) -> MutexGuard<'_, Vec<PoolEntry>> {
-        self.entries.lock()
-    }
 }
 
 fn busy(why: String) -> CallError {
@@ -289,37 +278,56 @@ fn busy(why: String) -> CallError {
     CallError::Busy(why)
 }
 
-/// The latest session of this scope that declared just this.
-fn find(entries: &[PoolEntry], scope: &Scope, declared: VisibleCapabilities) -> Option<usize> {
+/// Closes the sessions that were idle for `timeout`, except for the one used last.
+fn close_idle(entries: &mut Vec<PoolEntry>, timeout: Duration) {
+    let mut left = entries.len();
+    entries.retain_mut(|entry| {
+        left -= 1;
+        match entry.usage() {
+            EntryUsage::Active => {
+                entry.last_used = Instant::now();
+                true
+            }
+            // Its call was dropped before the session was open.
+            EntryUsage::Idle if matches!(entry.key, Some(PoolKey::Call(_))) => false,
+            EntryUsage::Idle => left == 0 || entry.last_used.elapsed() < timeout,
+            EntryUsage::Ended => false,
+        }
+    });
+}
+
+/// The last used session with this key and capabilities.
+fn find(entries: &[PoolEntry], key: &PoolKey, declared: VisibleCapabilities) -> Option<usize> {
     entries.iter().rposition(|entry| {
-        entry.scope.as_ref() == Some(scope) && entry.declared == declared && !entry.is_retired()
+        entry.key.as_ref() == Some(key) && entry.declared == declared && !entry.is_retired()
     })
 }
 
-/// A session that declared just this and in which nobody did anything yet.
+/// A session with these capabilities that no caller has used.
 fn find_unclaimed(entries: &[PoolEntry], declared: VisibleCapabilities) -> Option<usize> {
     entries
         .iter()
-        .rposition(|entry| entry.scope.is_none() && entry.declared == declared)
+        .rposition(|entry| entry.key.is_none() && entry.declared == declared)
 }
 
-/// ProcessPipes an idle session: one of the owner with the most, there the one that was used least
-/// recently. The only one without capabilities goes last.
+/// Closes an idle session that `is_candidate`: the least recently used one of the owner with the
+/// most sessions. The only session without capabilities is closed last. Returns whether there was
+/// one.
 fn evict(
     entries: &mut Vec<PoolEntry>,
     wanted: VisibleCapabilities,
-    may: impl Fn(&PoolEntry) -> bool,
+    is_candidate: impl Fn(&PoolEntry) -> bool,
 ) -> bool {
     let mut owners: HashMap<&Caller, usize> = HashMap::new();
-    entries
-        .iter()
-        .for_each(|entry| *owners.entry(&entry.owner).or_default() += 1);
+    for entry in entries.iter() {
+        *owners.entry(&entry.owner).or_default() += 1;
+    }
     let plain = entries
         .iter()
         .filter(|entry| entry.declared.is_none())
         .count();
     let victim = (0..entries.len())
-        .filter(|at| may(&entries[*at]) && entries[*at].usage() == EntryUsage::Idle)
+        .filter(|at| is_candidate(&entries[*at]) && entries[*at].usage() == EntryUsage::Idle)
         .min_by_key(|at| {
             let entry = &entries[*at];
             let is_only_plain = plain == 1 && entry.declared.is_none() && !wanted.is_none();
@@ -330,48 +338,4 @@ fn evict(
             )
         });
     victim.map(|at| entries.remove(at)).is_some()
-}
-
-impl PoolEntry {
-    fn session(&self) -> Option<Arc<LegacySession>> {
-        match &self.session {
-            PooledSession::Kept(opened) => opened.borrow().as_ref()?.as_ref().ok().cloned(),
-            PooledSession::OfCall(session) => session.upgrade(),
-        }
-    }
-
-    /// Where a session waits that others than one call may use.
-    fn opened(&self) -> Option<&watch::Receiver<Option<Opened>>> {
-        match &self.session {
-            PooledSession::Kept(opened) if !self.is_retired() => Some(opened),
-            _ => None,
-        }
-    }
-
-    fn is_retired(&self) -> bool {
-        match &self.session {
-            PooledSession::Kept(opened) => {
-                matches!(&*opened.borrow(), Some(Ok(session)) if session.is_retired())
-            }
-            PooledSession::OfCall(_) => false,
-        }
-    }
-
-    fn usage(&self) -> EntryUsage {
-        match &self.session {
-            PooledSession::Kept(opened) => match &*opened.borrow() {
-                // Whoever opens it is gone without having said what came of it.
-                None if opened.has_changed().is_err() => EntryUsage::Over,
-                None => EntryUsage::Active,
-                Some(Err(_)) => EntryUsage::Over,
-                Some(Ok(session)) if session.lost().is_some() => EntryUsage::Over,
-                // Whoever uses it holds it.
-                Some(Ok(session)) if Arc::strong_count(session) > 1 => EntryUsage::Active,
-                Some(Ok(session)) if session.is_retired() => EntryUsage::Over,
-                Some(Ok(_)) => EntryUsage::Idle,
-            },
-            PooledSession::OfCall(session) if session.strong_count() == 0 => EntryUsage::Over,
-            PooledSession::OfCall(_) => EntryUsage::Active,
-        }
-    }
 }

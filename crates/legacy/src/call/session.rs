@@ -1,124 +1,87 @@
-//! One session with a legacy server: its handshake, what comes without being asked for, and where
-//! that belongs.
+//! One session with a legacy server.
 
-use super::flight::{CallRouter, QuestionTarget};
-use super::level::SessionLogLevel;
-use super::listen::SessionSubscriptions;
-use super::options::Options;
-use super::parked::SuspendedCalls;
-use super::task::TaskOnlyTools;
+mod background;
+mod incoming;
+mod log_level;
+mod requests;
+mod router;
+mod subscriptions;
+mod task_tools;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use requests::SessionRequests;
+pub(crate) use router::{QueuedEvent, ServerEvent};
+pub(crate) use subscriptions::{MAX_URI_BYTES, SessionSubscriptions};
+
+use super::budgets::SessionBudgets;
+use super::identity::ClientIdentity;
+use super::options::{DualEraOptions, InputHandler};
 use super::translate;
-use super::wire::{OneWayMessage, SessionError, SessionTransport};
-use crate::message::{Incoming, Request};
+use super::transport::{OneWayMessage, SessionError, SessionTransport};
+use crate::message::LegacyRequest;
 use crate::revision::REVISIONS;
-use carryall_proto::budget::{Amount, Budget, Reservation};
+use background::BackgroundTasks;
+use carryall_proto::budget::Amount;
 use carryall_proto::sync::Mutex;
-use carryall_proto::{Call, CallError, Caller, Notification, Outcome, Printable, Response};
+use carryall_proto::{Call, CallError, Notification, Outcome, PrintableFmt, Response};
 use carryall_types::{
-    ClientCapabilities, ErrorObject, Implementation, InputRequest, JsonObject, JsonValue,
-    ProgressToken, ProtocolVersion, RawJson, RequestId, ServerCapabilities, code, notification,
+    JsonObject, JsonValue, LoggingLevel, Method, ProtocolVersion, RawJson, RequestId,
+    ServerCapabilities, notification,
 };
-use futures_util::StreamExt as _;
+use log_level::SessionLogLevel;
+use requests::REQUEST_TIMEOUT;
+use router::CallRouter;
 use serde_json::json;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, MutexGuard, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use task_tools::TaskOnlyTools;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// How long a server may take for what a session needs besides its calls.
-pub(crate) const HOUSEKEEPING: Duration = Duration::from_secs(10);
-/// How long the end of a session waits for what is still to be said.
-const GOODBYE: Duration = Duration::from_secs(2);
-/// How many notifications of one call may wait for their reader; more are dropped, as they are by
-/// any slow reader.
-const MAX_EVENTS: usize = 256;
-/// How many messages that nobody waits for may be on their way to the server, and how many bytes;
-/// more are dropped.
+/// How long closing a session waits for messages that are still unsent.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many events one call may be behind. Further ones are dropped, as for any slow reader.
+const MAX_QUEUED_EVENTS: usize = 256;
+/// Unsent messages that no caller waits for. Further ones are dropped.
 const MAX_OUTGOING: Amount = Amount::new(1024, 1024 * 1024);
-/// How many questions of the server handlers of this client may be working on, and their size; more
-/// are refused.
-const MAX_ANSWERING: Amount = Amount::new(256, 16 * 1024 * 1024);
-/// How much of a method's name is logged.
-const MAX_SHOWN: usize = 100;
+/// Questions of the server that an input handler is working on. Further ones are refused.
+const MAX_HANDLED_QUESTIONS: Amount = Amount::new(256, 16 * 1024 * 1024);
 
-/// ClientIdentity a session is for.
-#[derive(Clone, Debug)]
-pub(crate) struct ClientIdentity {
-    pub(crate) capabilities: ClientCapabilities,
-    pub(crate) info: Implementation,
-}
-
-/// A session after its handshake.
+/// A session after its handshake. Dropping it ends the session on the server.
 pub(crate) struct LegacySession {
-    pub(crate) wire: Arc<dyn SessionTransport>,
-    pub(crate) options: Options,
-    pub(crate) parked: Arc<SuspendedCalls>,
+    requests: SessionRequests,
+    input_handler: Option<InputHandler>,
+    budgets: Arc<SessionBudgets>,
     version: ProtocolVersion,
+    /// The result of `initialize`.
     initialized: JsonObject,
     capabilities: ServerCapabilities,
-    ids: AtomicI64,
-    flight: Mutex<CallRouter>,
-    pub(crate) level: SessionLogLevel,
-    pub(crate) listeners: SessionSubscriptions,
-    pub(crate) task_tools: TaskOnlyTools,
-    lost: OnceLock<CallError>,
-    heard: AtomicBool,
-    /// No further calls are to be made in it.
-    retired: AtomicBool,
-    /// A question that might have crossed from one caller to another was refused, and that was
-    /// logged.
-    warned: AtomicBool,
-    /// Cancellations and answers on their way.
-    outgoing: Mutex<JoinSet<()>>,
-    /// What of them, and of the questions that are being answered, is held. Nobody's in particular:
-    /// the server causes it.
-    outgoing_budget: Budget,
-    answering_budget: Budget,
-}
-
-/// What comes for a call before its response.
-#[derive(Debug)]
-pub(crate) enum Event {
-    Notification(Notification),
-    /// With the request that it came in.
-    Question(Request, Box<InputRequest>),
-}
-
-/// What waits for its call.
-#[derive(Debug)]
-pub(crate) struct QueuedEvent {
-    pub(crate) event: Event,
-    pub(crate) _room: Reservation,
-}
-
-impl Event {
-    /// In bytes.
-    pub(crate) fn size(&self) -> usize {
-        match self {
-            Self::Notification(Notification { method, params }) => {
-                method.len() + params.as_ref().map_or(0, |params| params.as_bytes().len())
-            }
-            // It is kept twice: as it came, and as it was read.
-            Self::Question(request, _) => 2 * size_of_request(request),
-        }
-    }
-}
-
-fn size_of_request(request: &Request) -> usize {
-    request.method.len() + request.params.as_bytes().len()
+    router: Arc<Mutex<CallRouter>>,
+    log_level: SessionLogLevel,
+    subscriptions: SessionSubscriptions,
+    task_only_tools: TaskOnlyTools,
+    failure: OnceLock<CallError>,
+    is_listening: AtomicBool,
+    /// Whether new calls go to another session.
+    is_retired: AtomicBool,
+    /// Whether a question was refused, with a warning, because its call is unknown.
+    has_warned: AtomicBool,
+    outgoing: BackgroundTasks,
+    handled_questions: BackgroundTasks,
 }
 
 /// The first request of every session.
-pub(crate) fn initialize(id: RequestId, who: &ClientIdentity) -> Request {
+pub(crate) fn initialize(id: RequestId, identity: &ClientIdentity) -> LegacyRequest {
     let params = json!({
         "protocolVersion": REVISIONS[0].as_str(),
-        "capabilities": translate::capabilities(&who.capabilities),
-        "clientInfo": who.info,
+        "capabilities": translate::client_capabilities(&identity.capabilities),
+        "clientInfo": identity.info,
     });
-    Request {
+    LegacyRequest {
         id,
         method: "initialize".into(),
         params: RawJson::from(&params),
@@ -126,40 +89,40 @@ pub(crate) fn initialize(id: RequestId, who: &ClientIdentity) -> Request {
 }
 
 impl LegacySession {
-    /// Shakes hands (2025-11-25 `basic/lifecycle#initialization`).
+    /// Performs the handshake (2025-11-25 `basic/lifecycle#initialization`).
     pub(crate) async fn open(
-        wire: Arc<dyn SessionTransport>,
-        options: &Options,
-        who: &ClientIdentity,
-        parked: &Arc<SuspendedCalls>,
+        transport: Arc<dyn SessionTransport>,
+        options: &DualEraOptions,
+        identity: &ClientIdentity,
+        budgets: &Arc<SessionBudgets>,
     ) -> Result<Arc<Self>, SessionError> {
         let limit = options.handshake_timeout;
-        let request = initialize(RequestId::from(0), who);
-        let answered = timeout(limit, respond(&*wire, request)).await;
-        let answered = answered
+        let request = initialize(RequestId::from(0), identity);
+        let outcome = timeout(limit, requests::outcome(&*transport, request)).await;
+        let outcome = outcome
             .map_err(|_| CallError::broken(format!("no answer to initialize within {limit:?}")))?;
-        match answered? {
+        match outcome? {
             Outcome::Result(result) => {
-                let session = Self::established(wire, options, &result, parked).await?;
-                // Many a server asks on that stream even in the middle of a call.
-                if who.capabilities.elicitation.is_some()
-                    || who.capabilities.supports_sampling()
-                    || who.capabilities.supports_roots()
+                let session = Self::establish(transport, options, &result, budgets).await?;
+                // Many servers send their questions outside of the call that causes them.
+                if identity.capabilities.elicitation.is_some()
+                    || identity.capabilities.supports_sampling()
+                    || identity.capabilities.supports_roots()
                 {
-                    session.hear();
+                    session.listen();
                 }
                 Ok(session)
             }
-            Outcome::Error(error) => Err(SessionError::Refused(error)),
+            Outcome::Error(error) => Err(SessionError::HandshakeRefused(error)),
         }
     }
 
-    /// The session whose `initialize` was answered with `result`.
-    pub(crate) async fn established(
-        wire: Arc<dyn SessionTransport>,
-        options: &Options,
+    /// Completes the handshake: `result` is the result of `initialize`.
+    pub(crate) async fn establish(
+        transport: Arc<dyn SessionTransport>,
+        options: &DualEraOptions,
         result: &RawJson,
-        parked: &Arc<SuspendedCalls>,
+        budgets: &Arc<SessionBudgets>,
     ) -> Result<Arc<Self>, SessionError> {
         let malformed = |why: String| SessionError::Call(CallError::Malformed(why));
         let mut initialized: JsonObject = result
@@ -174,51 +137,61 @@ impl LegacySession {
             .ok()
             .filter(|version| REVISIONS.contains(version))
         else {
-            let why = format!(
-                "the server wants to speak revision {version:?}, which has no handshake or is not known"
-            );
-            return Err(malformed(why));
+            return Err(malformed(format!(
+                "the server chose revision {version:?}, which has no handshake or is unknown"
+            )));
         };
-        let capabilities = translate::readable_capabilities(&mut initialized);
-        wire.negotiated(version);
+        let capabilities = translate::take_valid_capabilities(&mut initialized);
+        transport.set_version(version);
         let session = Arc::new(Self {
-            options: options.clone(),
-            parked: Arc::clone(parked),
+            requests: SessionRequests::new(transport),
+            input_handler: options.input_handler.clone(),
+            budgets: Arc::clone(budgets),
             version,
             initialized,
             capabilities,
-            ids: AtomicI64::new(1),
-            flight: Mutex::default(),
-            level: SessionLogLevel::default(),
-            listeners: SessionSubscriptions::default(),
-            task_tools: TaskOnlyTools::default(),
-            lost: OnceLock::new(),
-            heard: AtomicBool::new(false),
-            retired: AtomicBool::new(false),
-            warned: AtomicBool::new(false),
-            outgoing: Mutex::default(),
-            outgoing_budget: Budget::new(MAX_OUTGOING, MAX_OUTGOING),
-            answering_budget: Budget::new(MAX_ANSWERING, MAX_ANSWERING),
-            wire,
+            router: Arc::default(),
+            log_level: SessionLogLevel::default(),
+            subscriptions: SessionSubscriptions::default(),
+            task_only_tools: TaskOnlyTools::default(),
+            failure: OnceLock::new(),
+            is_listening: AtomicBool::new(false),
+            is_retired: AtomicBool::new(false),
+            has_warned: AtomicBool::new(false),
+            outgoing: BackgroundTasks::new(MAX_OUTGOING),
+            handled_questions: BackgroundTasks::new(MAX_HANDLED_QUESTIONS),
         });
-        if session.wire.is_shared() {
-            session.hear();
+        if session.transport().is_multiplexed() {
+            session.listen();
         }
-        let initialized = Notification {
+        let initialized = OneWayMessage::Notification(Notification {
             method: "notifications/initialized".into(),
             params: None,
-        };
-        let (sent, limit) = (
-            session.wire.send(OneWayMessage::Notification(initialized)),
-            options.handshake_timeout,
-        );
-        let slow = |_| {
+        });
+        let limit = options.handshake_timeout;
+        let sent = timeout(limit, session.transport().send(initialized)).await;
+        sent.map_err(|_| {
             CallError::broken(format!(
-                "the server did not take notifications/initialized within {limit:?}"
+                "the server did not accept notifications/initialized within {limit:?}"
             ))
-        };
-        timeout(limit, sent).await.map_err(slow)??;
+        })??;
         Ok(session)
+    }
+
+    pub(crate) fn transport(&self) -> &Arc<dyn SessionTransport> {
+        self.requests.transport()
+    }
+
+    pub(crate) fn requests(&self) -> &SessionRequests {
+        &self.requests
+    }
+
+    pub(crate) fn budgets(&self) -> &SessionBudgets {
+        &self.budgets
+    }
+
+    pub(crate) fn subscriptions(&self) -> &SessionSubscriptions {
+        &self.subscriptions
     }
 
     pub(crate) fn version(&self) -> ProtocolVersion {
@@ -229,382 +202,137 @@ impl LegacySession {
         &self.capabilities
     }
 
-    /// Whether the server runs tools as tasks of 2025-11-25
-    /// (`basic/utilities/tasks#server-capabilities`).
-    pub(crate) fn runs_tools_as_tasks(&self) -> bool {
+    /// The result of `server/discover`.
+    pub(crate) fn discover_result(&self) -> RawJson {
+        translate::discover_result(self.version, &self.initialized)
+    }
+
+    /// Why the session has ended, if it has.
+    pub(crate) fn failure(&self) -> Option<CallError> {
+        self.failure.get().cloned()
+    }
+
+    /// Whether new calls go to another session. Those in flight continue.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Relaxed)
+    }
+
+    /// Makes the server log at least from `level` on, if it can. Waits for at most a second.
+    pub(crate) async fn ensure_log_level(&self, level: LoggingLevel) {
+        if self.capabilities.logging.is_some() {
+            self.log_level.ensure(level, &self.requests).await;
+        }
+    }
+
+    /// Whether `call` is of a tool that must run as a task
+    /// (2025-11-25 `basic/utilities/tasks#server-capabilities`).
+    pub(crate) async fn requires_task(&self, call: &Call) -> bool {
+        if *call.method() != Method::ToolsCall || !self.supports_tool_tasks() {
+            return false;
+        }
+        let Some(name) = call.name() else {
+            return false;
+        };
+        let changes = self.subscriptions.tool_changes();
+        match self.task_only_tools.names(changes, &self.requests).await {
+            Ok(names) => names.contains(name),
+            Err(error) => {
+                tracing::debug!(error = ?PrintableFmt(&error), "cannot find out which tools must run as tasks");
+                false
+            }
+        }
+    }
+
+    fn supports_tool_tasks(&self) -> bool {
         let capabilities = self.initialized.get("capabilities");
         capabilities
             .and_then(|all| all.pointer("/tasks/requests/tools/call"))
             .is_some_and(JsonValue::is_object)
     }
 
-    pub(crate) fn discovered(&self) -> RawJson {
-        translate::discovered(self.version, &self.initialized)
-    }
-
-    pub(crate) fn lost(&self) -> Option<CallError> {
-        self.lost.get().cloned()
-    }
-
-    /// Whether further calls are to be made in another session. Those in flight go on.
-    pub(crate) fn is_retired(&self) -> bool {
-        self.retired.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn next_id(&self) -> i64 {
-        self.ids.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Listens to what comes without being asked for, from now on.
-    pub(crate) fn hear(self: &Arc<Self>) {
-        if self.heard.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        let this = Arc::downgrade(self);
-        self.wire.hear(Arc::new(move |incoming| {
-            if let Some(session) = this.upgrade() {
-                session.incoming(incoming);
-            }
-        }));
-    }
-
-    fn incoming(self: &Arc<Self>, incoming: Result<Incoming, CallError>) {
-        match incoming {
-            Ok(Incoming::Notification(notification)) => self.notification(notification),
-            Ok(Incoming::Request(request)) => self.request(request),
-            Ok(Incoming::Response(response)) => self.answered_late(&response.id),
-            Ok(Incoming::ErrorWithoutId(error)) => {
-                tracing::warn!(%error, "the server could not read a message")
-            }
-            Err(error) if self.wire.is_shared() => self.lose(error),
-            // Without such a stream nothing is heard of changes any more.
-            Err(error) => {
-                tracing::debug!(%error, "nothing more is heard of changes");
-                self.listeners.close();
-            }
-        }
-    }
-
-    /// Asks the server something that is no call of anybody's.
-    pub(crate) async fn ask(
-        &self,
-        method: &str,
-        params: &JsonValue,
-    ) -> Result<Outcome, SessionError> {
-        let id = RequestId::from(self.next_id());
-        let request = Request {
-            id,
-            method: method.to_owned(),
-            params: RawJson::from(params),
-        };
-        let limit = || CallError::broken(format!("no answer to {method} within {HOUSEKEEPING:?}"));
-        timeout(HOUSEKEEPING, respond(&*self.wire, request))
-            .await
-            .map_err(|_| limit())?
-    }
-
-    /// Takes a call in; what comes for it before its response is received from now on.
-    pub(crate) fn enter(
+    /// Adds a call in flight. The receiver gets what the server sends for it before the response.
+    pub(crate) fn insert_call(
         &self,
         id: i64,
         call: &Call,
     ) -> Result<mpsc::Receiver<QueuedEvent>, CallError> {
-        let (events, receiver) = mpsc::channel(MAX_EVENTS);
-        self.flight().enter(id, events, call)?;
+        let (events, receiver) = mpsc::channel(MAX_QUEUED_EVENTS);
+        self.router.lock().insert(id, events, call)?;
         Ok(receiver)
     }
 
-    /// Another round of the same call.
-    pub(crate) fn go_on(&self, id: i64, call: &Call) {
-        self.flight().go_on(id, call);
+    /// Updates a call in flight with its next round.
+    pub(crate) fn update_call(&self, id: i64, call: &Call) {
+        self.router.lock().update(id, call);
     }
 
-    /// Nobody waits for a call any more; the server may go on with it unless it was `answered`.
-    pub(crate) fn leave(&self, id: i64, answered: bool) {
-        self.flight().leave(id, answered);
+    /// Removes a call. Unless it was `answered`, the server may still be working on it.
+    pub(crate) fn remove_call(&self, id: i64, answered: bool) {
+        self.router.lock().remove(id, answered);
     }
 
-    fn answered_late(&self, id: &RequestId) {
-        let known = matches!(id, RequestId::Number(id) if self.flight().answered_late(*id));
-        tracing::debug!(%id, known, "a response that nobody waits for");
-    }
-
-    /// Tells the server that nobody waits for a call any more.
+    /// Cancels a call.
     pub(crate) fn cancel(&self, id: i64) {
         let params = json!({"requestId": id, "reason": "The caller no longer waits"});
         let cancelled = Notification::new(notification::CANCELLED, RawJson::from(&params));
-        self.send_later(OneWayMessage::Notification(cancelled));
+        self.send_in_background(OneWayMessage::Notification(cancelled));
     }
 
-    /// Answers a request of the server's.
-    pub(crate) fn reply(&self, response: Response) {
-        self.send_later(OneWayMessage::Response(response));
-    }
-
-    /// Sends what nobody waits for.
-    fn send_later(&self, message: OneWayMessage) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return;
-        };
-        let (wire, bytes) = (Arc::clone(&self.wire), message.size());
-        self.in_background(&runtime, bytes, async move {
-            _ = timeout(HOUSEKEEPING, wire.send(message)).await
+    /// Cancels the task of a call (2025-11-25 `basic/utilities/tasks#cancelling-tasks`). The server
+    /// stops working on the call when it confirms that.
+    pub(crate) fn cancel_task(&self, id: i64, task_id: &str) {
+        let (requests, router) = (self.requests.clone(), Arc::clone(&self.router));
+        let params = json!({"taskId": task_id});
+        self.spawn(task_id.len(), async move {
+            if let Ok(Outcome::Result(_)) = requests.call("tasks/cancel", &params).await {
+                router.lock().abandoned_call_ended(id);
+            }
         });
     }
 
-    /// Runs what nobody waits for but the end of the session.
-    fn in_background(
-        &self,
-        runtime: &tokio::runtime::Handle,
-        bytes: usize,
-        work: impl Future<Output = ()> + Send + 'static,
-    ) {
-        let mut outgoing = self.outgoing.lock();
-        // Those that are done make room for this one.
-        while outgoing.try_join_next().is_some() {}
-        // A single one fits, whatever its size.
-        let Ok(room) = self
-            .outgoing_budget
-            .reserve(&Caller::Anonymous, bytes.min(MAX_OUTGOING.bytes))
-        else {
-            return tracing::debug!(
+    /// Answers a request of the server.
+    pub(crate) fn respond(&self, response: Response) {
+        self.send_in_background(OneWayMessage::Response(response));
+    }
+
+    /// Sends a message without waiting. It is dropped if too many are unsent.
+    fn send_in_background(&self, message: OneWayMessage) {
+        let (transport, bytes) = (Arc::clone(self.transport()), message.size());
+        self.spawn(bytes, async move {
+            let _ = timeout(REQUEST_TIMEOUT, transport.send(message)).await;
+        });
+    }
+
+    /// Sends what no caller waits for, until the session is dropped. It is dropped if too much of
+    /// it is unsent.
+    pub(crate) fn spawn(&self, bytes: usize, work: impl Future<Output = ()> + Send + 'static) {
+        if self.outgoing.spawn(bytes, work).is_err() {
+            tracing::debug!(
                 bytes,
-                "the server asks or is told more than it reads; a message to it was dropped"
-            );
-        };
-        let work = async move {
-            work.await;
-            drop(room);
-        };
-        outgoing.spawn_on(work, runtime);
-    }
-
-    /// Tells the server that nobody waits for the task of a call any more (2025-11-25
-    /// `basic/utilities/tasks#cancelling-tasks`). Once it says that it has stopped, nothing can
-    /// come of that call.
-    pub(crate) fn cancel_task(self: &Arc<Self>, id: i64, task_id: &str) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return;
-        };
-        let (this, params) = (Arc::clone(self), json!({"taskId": task_id}));
-        let told = async move {
-            if let Ok(Outcome::Result(_)) = this.ask("tasks/cancel", &params).await {
-                this.flight().answered_late(id);
-            }
-        };
-        self.in_background(&runtime, task_id.len(), told);
-    }
-
-    /// ProcessPipes the session once the server knows which calls nobody waits for any more. Bounded in
-    /// time.
-    pub(crate) async fn end(&self) {
-        self.lose(CallError::broken("the client is shut down"));
-        let outgoing = std::mem::take(&mut *self.outgoing.lock());
-        let _ = timeout(GOODBYE, outgoing.join_all()).await;
-        self.wire.end().await;
-    }
-
-    /// A notification that came with the call `id`, as that call's caller gets it.
-    pub(crate) fn own_notification(
-        &self,
-        id: i64,
-        mut notification: Notification,
-    ) -> Option<Notification> {
-        match &*notification.method {
-            notification::PROGRESS => {
-                let token = self.flight().get(id)?.token.clone()?;
-                notification
-                    .set_progress_token(&token)
-                    .then_some(notification)
-            }
-            notification::MESSAGE => self
-                .flight()
-                .get(id)?
-                .wants(&notification)
-                .then_some(notification),
-            _ => {
-                self.listeners.tell(&notification);
-                None
-            }
-        }
-    }
-
-    /// A notification that says itself whose it is, or is for all.
-    fn notification(&self, mut notification: Notification) {
-        match &*notification.method {
-            notification::PROGRESS => {
-                let Some(ProgressToken::String(token)) = notification.progress_token() else {
-                    return tracing::debug!("progress of no call");
-                };
-                let Some(id) = token.strip_prefix("t-").and_then(|id| id.parse().ok()) else {
-                    return tracing::debug!("progress of no call");
-                };
-                let flight = self.flight();
-                let Some(routed) = flight.get(id) else { return };
-                let token = routed.token.as_ref();
-                if token.is_some_and(|token| notification.set_progress_token(token)) {
-                    let _ = routed.offer(
-                        Event::Notification(notification),
-                        &self.parked.quotas.events,
-                    );
-                }
-            }
-            notification::MESSAGE => {
-                let listening = self.listeners.callers();
-                for routed in self.flight().loggers(&notification, &listening) {
-                    let _ = routed.offer(
-                        Event::Notification(notification.clone()),
-                        &self.parked.quotas.events,
-                    );
-                }
-            }
-            _ => self.listeners.tell(&notification),
-        }
-    }
-
-    /// A request of the server's that came with the call `id`. What its caller has to answer is
-    /// returned.
-    pub(crate) fn own_request(self: &Arc<Self>, id: i64, request: Request) -> Option<Event> {
-        let question = self.answered(&request)?;
-        let takes = self
-            .flight()
-            .get(id)
-            .is_some_and(|routed| routed.takes(&question));
-        if takes {
-            return Some(Event::Question(request, Box::new(question)));
-        }
-        self.refuse(&request);
-        None
-    }
-
-    /// A request of the server's that came with no call.
-    fn request(self: &Arc<Self>, request: Request) {
-        let Some(question) = self.answered(&request) else {
-            return;
-        };
-        let flight = self.flight();
-        let (routed, abandoned) = match flight.addressee(&question) {
-            QuestionTarget::Call(routed) => (Some(routed), None),
-            QuestionTarget::Ambiguous { abandoned } => (None, Some(abandoned)),
-            QuestionTarget::Nobody => (None, None),
-        };
-        let event = Event::Question(request, Box::new(question));
-        let untaken = match routed {
-            Some(routed) => routed.offer(event, &self.parked.quotas.events).err(),
-            None => Some(event),
-        };
-        drop(flight);
-        match (untaken, abandoned) {
-            (Some(Event::Question(request, _)), None) => self.refuse(&request),
-            (Some(Event::Question(request, _)), Some(abandoned)) => {
-                self.refuse_ambiguous(&request, abandoned)
-            }
-            _ => {}
-        }
-    }
-
-    /// Refuses a question that may be about any of several callers' calls.
-    fn refuse_ambiguous(self: &Arc<Self>, request: &Request, abandoned: bool) {
-        if abandoned {
-            // They may count for as long as the session lasts, so later calls are made in another.
-            self.retired.store(true, Ordering::Relaxed);
-        }
-        let method = Printable(&request.method).clipped(MAX_SHOWN);
-        if self.warned.swap(true, Ordering::Relaxed) {
-            tracing::debug!(%method, "a request of the server names no call and may be for any of several callers");
-        } else {
-            tracing::warn!(
-                %method,
-                "a request of the server names no call and may be for any of several callers: it was refused, as further \
-                 ones will be; sessions per client or per call let such a server ask"
+                "dropped a message to the server: it does not read what it is sent"
             );
         }
-        let why = format!(
-            "{method} is not possible: calls of several callers are in flight in this session, and the request does not say \
-             which of them it belongs to"
-        );
-        self.reply(Response::error(
-            request.id.clone(),
-            ErrorObject::new(code::INVALID_REQUEST, why),
-        ));
     }
 
-    /// Answers what can be answered here; gives back a question that cannot.
-    fn answered(self: &Arc<Self>, request: &Request) -> Option<InputRequest> {
-        let id = request.id.clone();
-        if request.method == "ping" {
-            self.reply(Response::result(id, RawJson::EMPTY_OBJECT));
-            return None;
-        }
-        let question = match translate::question(request) {
-            Some(Ok(question)) => question,
-            Some(Err(error)) => {
-                self.reply(Response::error(id, error));
-                return None;
-            }
-            None => {
-                let method = Printable(&request.method).clipped(MAX_SHOWN).to_string();
-                self.reply(Response::error(id, ErrorObject::method_not_found(&method)));
-                return None;
-            }
-        };
-        let Some(answer) = self
-            .options
-            .answers
-            .as_ref()
-            .and_then(|answers| answers(question.clone()))
-        else {
-            return Some(question);
-        };
-        let bytes = (2 * size_of_request(request)).min(MAX_ANSWERING.bytes);
-        let Ok(room) = self.answering_budget.reserve(&Caller::Anonymous, bytes) else {
-            let why = "too many questions of this server wait for their answers already";
-            self.reply(Response::error(
-                id,
-                ErrorObject::new(code::INTERNAL_ERROR, why),
-            ));
-            return None;
-        };
-        let wire = Arc::clone(&self.wire);
-        tokio::spawn(async move {
-            let _room = room;
-            let response = match answer.await {
-                Ok(answer) => Response::result(id, answer),
-                Err(error) => Response::error(id, error),
-            };
-            if let Err(error) = wire.send(OneWayMessage::Response(response)).await {
-                tracing::debug!(error = ?carryall_proto::PrintableFmt(&error), "an answer did not reach the server");
-            }
-        });
-        None
+    /// Marks the session as ended.
+    pub(crate) fn fail(&self, error: CallError) {
+        let _ = self.failure.set(error);
+        self.subscriptions.close();
     }
 
-    pub(crate) fn refuse(self: &Arc<Self>, request: &Request) {
-        let method = Printable(&request.method).clipped(MAX_SHOWN);
-        let why = format!(
-            "{method} is not possible: this client does not support it, or no call is in work"
-        );
-        self.reply(Response::error(
-            request.id.clone(),
-            ErrorObject::new(code::METHOD_NOT_FOUND, why),
-        ));
-    }
-
-    /// Nothing comes from this session any more.
-    pub(crate) fn lose(&self, error: CallError) {
-        let _ = self.lost.set(error);
-        self.listeners.close();
-    }
-
-    fn flight(&self) -> MutexGuard<'_, CallRouter> {
-        self.flight.lock()
+    /// Ends the session after sending what is still unsent. Bounded in time.
+    pub(crate) async fn close(&self) {
+        self.fail(CallError::broken("the client is shut down"));
+        self.outgoing.finish(FLUSH_TIMEOUT).await;
+        self.transport().close().await;
     }
 }
 
 impl Drop for LegacySession {
     fn drop(&mut self) {
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(self.wire.end());
+        // Nobody is left to drive this. The transport bounds its time.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(self.transport().close());
         }
     }
 }
@@ -613,42 +341,7 @@ impl fmt::Debug for LegacySession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LegacySession")
             .field("version", &self.version)
-            .field("wire", &self.wire)
+            .field("transport", self.transport())
             .finish_non_exhaustive()
     }
 }
-
-/// Sends a request and waits for its response alone.
-pub(crate) async fn respond(
-    wire: &dyn SessionTransport,
-    request: Request,
-) -> Result<Outcome, SessionError> {
-    let id = request.id.clone();
-    let mut incomings = wire.request(request).await?;
-    while let Some(incoming) = incomings.next().await {
-        match incoming? {
-            Incoming::Response(response) if response.id == id => return Ok(response.outcome),
-            Incoming::ErrorWithoutId(error) => return Ok(Outcome::Error(error)),
-            // Otherwise a server that waits for the answer to it would never answer us.
-            Incoming::Request(request) => {
-                let response = match &*request.method {
-                    "ping" => Response::result(request.id, RawJson::EMPTY_OBJECT),
-                    method => {
-                        let why = format!(
-                            "{method} is not possible: it comes with a request that no caller has made"
-                        );
-                        Response::error(request.id, ErrorObject::new(code::INVALID_REQUEST, why))
-                    }
-                };
-                wire.send(OneWayMessage::Response(response)).await?;
-            }
-            other => {
-                tracing::debug!(other = ?carryall_proto::PrintableFmt(&other), "beside a request of the session's own")
-            }
-        }
-    }
-    Err(CallError::broken("the answer ended without a response").into())
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,21 +1,24 @@
-//! Work that several callers wait for, and that goes on when none of them does any more.
+//! Work that several callers wait for and that continues when all of them give up.
 
 use carryall_proto::sync::Mutex;
 use carryall_proto::{BoxFuture, CallError};
 use futures_util::FutureExt as _;
 use futures_util::future::Shared;
-use std::sync::{Arc, MutexGuard};
+use std::sync::{Arc, Weak};
+use tokio::task::JoinSet;
 
-/// At most one piece of work at a time, whose result goes to all who ask for it meanwhile.
+/// Runs one piece of work at a time and gives its result to everybody who asked meanwhile.
 ///
-/// A handshake may take longer than the request that caused it may: were it part of that request, a
-/// server that starts slowly would be started again and again and never be ready. It runs in a task
-/// of its own, so it has to be bounded by itself. Callers that give up leave nothing behind.
+/// A handshake may take longer than the timeout of the request that caused it. If it were part of
+/// that request, a slow server would be started again and again without ever becoming ready. The
+/// work therefore runs in a task of its own and has to bound its own time. Dropping the
+/// `SingleFlight` and all waiting futures aborts it.
 pub(crate) struct SingleFlight<T, E> {
-    current: Arc<Mutex<Option<Work<T, E>>>>,
+    current: Arc<CurrentWork<T, E>>,
 }
 
-type Work<T, E> = Shared<BoxFuture<Result<T, E>>>;
+type CurrentWork<T, E> = Mutex<Option<SharedWork<T, E>>>;
+type SharedWork<T, E> = Shared<BoxFuture<Result<T, E>>>;
 
 impl<T, E> Default for SingleFlight<T, E> {
     fn default() -> Self {
@@ -30,25 +33,30 @@ where
     T: Clone + Send + Sync + 'static,
     E: Clone + Send + Sync + From<CallError> + 'static,
 {
-    /// Waits for the work at hand; without any, begins `work`. Dropping the future does not stop
-    /// the work.
+    /// Waits for the work in progress, or starts `work` if there is none.
+    ///
+    /// Dropping the future does not stop the work.
     pub(crate) fn run<W>(&self, work: W) -> impl Future<Output = Result<T, E>> + Send + use<T, E, W>
     where
         W: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let mut current = lock(&self.current);
+        let mut current = self.current.lock();
         if let Some(flight) = &*current {
             return flight.clone();
         }
-        let landed = ClearOnDrop(Arc::clone(&self.current));
-        // Spawned by the first poll, without the lock.
+        let clear = ClearOnDrop(Arc::downgrade(&self.current));
+        // The first poll spawns it, after the lock is released.
         let flight: BoxFuture<_> = Box::pin(async move {
-            let task = tokio::spawn(async move {
-                let _landed = landed;
+            let mut task = JoinSet::new();
+            task.spawn(async move {
+                let _clear = clear;
                 work.await
             });
-            task.await
-                .unwrap_or_else(|error| Err(CallError::broken(error).into()))
+            match task.join_next().await {
+                Some(Ok(result)) => result,
+                Some(Err(error)) => Err(CallError::broken(error).into()),
+                None => Err(CallError::broken("the work was not started").into()),
+            }
         });
         let flight = flight.shared();
         *current = Some(flight.clone());
@@ -56,19 +64,18 @@ where
     }
 }
 
-/// Makes room for the next piece of work, however this one ends.
-struct ClearOnDrop<T, E>(Arc<Mutex<Option<Work<T, E>>>>);
+/// Allows the next piece of work, however this one ends.
+struct ClearOnDrop<T, E>(Weak<CurrentWork<T, E>>);
 
 impl<T, E> Drop for ClearOnDrop<T, E> {
     fn drop(&mut self) {
-        let flight = lock(&self.0).take();
-        // Outside of the lock.
+        let Some(current) = self.0.upgrade() else {
+            return;
+        };
+        let flight = current.lock().take();
+        // Dropped outside of the lock.
         drop(flight);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock()
 }
 
 #[cfg(test)]
@@ -79,16 +86,16 @@ mod tests {
     use tokio::time::{sleep, timeout};
 
     #[tokio::test(start_paused = true)]
-    async fn work_goes_on_when_nobody_waits_and_is_done_once_for_all_who_do() {
-        let (flight, begun) = (
+    async fn work_continues_without_waiters_and_runs_once_for_all_of_them() {
+        let (flight, started) = (
             SingleFlight::<u32, CallError>::default(),
             Arc::new(AtomicU32::new(0)),
         );
         let work = || {
-            let begun = Arc::clone(&begun);
+            let started = Arc::clone(&started);
             async move {
                 sleep(Duration::from_secs(20)).await;
-                Ok(begun.fetch_add(1, Ordering::Relaxed))
+                Ok(started.fetch_add(1, Ordering::Relaxed))
             }
         };
         for _ in 0..3 {
@@ -101,14 +108,35 @@ mod tests {
         assert_eq!(
             flight.run(work()).await.unwrap(),
             1,
-            "the next one begins anew"
+            "the next run starts anew"
         );
     }
 
     #[tokio::test]
-    async fn work_that_panics_is_an_error_and_bars_nobody() {
+    async fn work_that_panics_fails_and_does_not_block_the_next_run() {
         let flight = SingleFlight::<u32, CallError>::default();
         assert!(flight.run(async { panic!("a test") }).await.is_err());
         assert_eq!(flight.run(async { Ok(1) }).await.unwrap(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dropping_the_owner_aborts_the_work() {
+        let flight = SingleFlight::<u32, CallError>::default();
+        let (held, probe) = {
+            let held = Arc::new(());
+            let probe = Arc::downgrade(&held);
+            (held, probe)
+        };
+        let work = async move {
+            let _held = held;
+            std::future::pending().await
+        };
+        timeout(Duration::from_secs(1), flight.run(work))
+            .await
+            .unwrap_err();
+        assert!(probe.upgrade().is_some(), "it continues without waiters");
+        drop(flight);
+        sleep(Duration::from_millis(1)).await;
+        assert!(probe.upgrade().is_none());
     }
 }

@@ -1,165 +1,36 @@
-//! Tools of 2025-11-25 servers that must run as tasks (2025-11-25 `basic/utilities/tasks`).
+//! Calls of tools that must run as tasks on a 2025-11-25 server (2025-11-25
+//! `basic/utilities/tasks`).
 //!
-//! Such a tool refuses a plain call. The adapter makes the call as a task, and waits for its result
-//! as its caller waits for that of any call: whether the caller knows tasks, which are others in
-//! this revision, has no part in it. Progress and questions reach the caller on the way; dropping
-//! the call cancels the task.
-//!
-//! Which tools these are is in the server's list of tools, which is asked for once in a session,
-//! and again when it has changed, if the server declares such tasks at all.
+//! The adapter creates the task, polls it and returns its result, so that the caller sees a plain
+//! call. Progress and questions reach the caller meanwhile, and dropping the call cancels the task.
+//! The tasks extension of 2026-07-28 is unrelated.
 
-use super::session::{LegacySession, respond};
-use super::single_flight::SingleFlight;
-use super::wire::{IncomingStream, SessionError};
+use super::session::SessionRequests;
+use super::transport::{IncomingStream, SessionError};
 use crate::generate::{self, Emitter};
-use crate::message::{Incoming, Request};
-use carryall_proto::sync::Mutex;
-use carryall_proto::{Call, CallError, Outcome, Params, Response};
-use carryall_types::{JsonObject, JsonValue, Method, RawJson, RequestId};
+use crate::message::Incoming;
+use carryall_proto::{CallError, Outcome, Params, Response};
+use carryall_types::{JsonObject, JsonValue, RawJson, RequestId};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 use serde_json::json;
-use std::collections::HashSet;
-use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// How long the server is to keep a task, in milliseconds: it ends one that nobody asks for in that
-/// time. A day, because a call may last as long as its caller waits.
+/// The requested lifetime of a task, in milliseconds: a day. The server may delete a task after
+/// that, and a call lasts as long as its caller waits.
 const TTL_MS: u64 = 24 * 60 * 60 * 1000;
-/// How often a server is asked after a task that does not say how often, and how often at most and
-/// at least.
-const POLL: Duration = Duration::from_secs(1);
-const MIN_POLL: Duration = Duration::from_millis(50);
-const MAX_POLL: Duration = Duration::from_secs(10);
-/// How long a server may take to say how a task stands.
-const STATUS: Duration = Duration::from_secs(60);
-/// The whole list of tools has to be there in this time.
-const LISTING: Duration = Duration::from_secs(10);
-/// Bounds of that list: pages, and names of tools that must run as tasks.
-const MAX_PAGES: usize = 64;
-const MAX_NAMES: usize = 4096;
+/// The poll interval of a task that names none, and the bounds of those that do.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+const MIN_POLL_INTERVAL: Duration = Duration::from_millis(50);
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(10);
+/// How long the server may take to answer `tasks/get`.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(60);
+/// The member of `_meta` that names the task of a result.
+const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
 
-/// The tools of a session that must run as tasks.
-#[derive(Default)]
-pub(crate) struct TaskOnlyTools {
-    known: Mutex<Option<Known>>,
-    listing: SingleFlight<Arc<HashSet<String>>, SessionError>,
-}
-
-struct Known {
-    /// As of this change of the list.
-    changes: u64,
-    names: Arc<HashSet<String>>,
-}
-
-impl TaskOnlyTools {
-    /// Whether `call` has to be made as a task. A server that does not say gets a plain call.
-    pub(crate) async fn is_required(&self, session: &Arc<LegacySession>, call: &Call) -> bool {
-        if *call.method() != Method::ToolsCall || !session.runs_tools_as_tasks() {
-            return false;
-        }
-        let Some(name) = call.name() else {
-            return false;
-        };
-        match self.names(session).await {
-            Ok(names) => names.contains(name),
-            Err(error) => {
-                tracing::debug!(error = ?carryall_proto::PrintableFmt(&error), "which tools must run as tasks is not known");
-                false
-            }
-        }
-    }
-
-    async fn names(
-        &self,
-        session: &Arc<LegacySession>,
-    ) -> Result<Arc<HashSet<String>>, SessionError> {
-        let changes = session.listeners.tools_changed();
-        if let Some(known) = self
-            .known()
-            .as_ref()
-            .filter(|known| known.changes == changes)
-        {
-            return Ok(Arc::clone(&known.names));
-        }
-        // What holds on to the session must not outlive it by more than this.
-        let listed = Arc::clone(session);
-        let listing = self.listing.run(async move {
-            let listed = timeout(LISTING, required(&listed)).await;
-            listed
-                .unwrap_or_else(|_| Err(CallError::Timeout(LISTING).into()))
-                .map(Arc::new)
-        });
-        let names = listing.await?;
-        *self.known() = Some(Known {
-            changes,
-            names: Arc::clone(&names),
-        });
-        Ok(names)
-    }
-
-    fn known(&self) -> MutexGuard<'_, Option<Known>> {
-        self.known.lock()
-    }
-}
-
-#[derive(Deserialize)]
-struct Page {
-    tools: Vec<JsonValue>,
-    #[serde(default, rename = "nextCursor")]
-    next: Option<String>,
-}
-
-/// Asks for the list of tools, and picks those that must run as tasks.
-async fn required(session: &LegacySession) -> Result<HashSet<String>, SessionError> {
-    let mut names = HashSet::new();
-    let mut params = json!({});
-    for _ in 0..MAX_PAGES {
-        let id = RequestId::from(session.next_id());
-        let request = Request {
-            id,
-            method: "tools/list".into(),
-            params: RawJson::from(&params),
-        };
-        let page: Page = match respond(&*session.wire, request).await? {
-            Outcome::Result(page) => page
-                .decode()
-                .map_err(|error| malformed("tools/list", &error))?,
-            Outcome::Error(error) => return Err(SessionError::Refused(error)),
-        };
-        for tool in &page.tools {
-            let is_required = tool
-                .pointer("/execution/taskSupport")
-                .is_some_and(|support| support == "required");
-            if let Some(name) = tool
-                .get("name")
-                .and_then(JsonValue::as_str)
-                .filter(|_| is_required)
-                && names.len() < MAX_NAMES
-            {
-                names.insert(name.to_owned());
-            }
-        }
-        match page.next {
-            Some(next)
-                if !next.is_empty()
-                    && params.get("cursor").is_none_or(|cursor| *cursor != *next) =>
-            {
-                params = json!({"cursor": next});
-            }
-            _ => break,
-        }
-    }
-    Ok(names)
-}
-
-fn malformed(method: &str, error: &dyn std::fmt::Display) -> SessionError {
-    CallError::Malformed(format!("the answer to {method}: {error}")).into()
-}
-
-/// The parameters of a call that is to become a task.
-pub(super) fn augmented(params: &RawJson) -> RawJson {
+/// The parameters of a call that is to run as a task.
+pub(super) fn request_task(params: &RawJson) -> RawJson {
     match Params::parse(params.clone()) {
         Ok(params) => params
             .with("task", &RawJson::from(&json!({"ttl": TTL_MS})))
@@ -169,90 +40,92 @@ pub(super) fn augmented(params: &RawJson) -> RawJson {
     }
 }
 
-/// How a task stands.
+/// The state of a task on the server.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Status {
+pub(super) struct LegacyTaskStatus {
     pub(super) task_id: String,
     status: String,
     #[serde(default)]
     poll_interval: Option<f64>,
 }
 
-impl Status {
-    fn pause(&self) -> Duration {
-        let asked = self
+impl LegacyTaskStatus {
+    fn poll_interval(&self) -> Duration {
+        let named = self
             .poll_interval
             .and_then(|ms| Duration::try_from_secs_f64(ms / 1000.0).ok());
-        asked.unwrap_or(POLL).clamp(MIN_POLL, MAX_POLL)
+        named
+            .unwrap_or(POLL_INTERVAL)
+            .clamp(MIN_POLL_INTERVAL, MAX_POLL_INTERVAL)
     }
 }
 
-/// The task that a call has become, if it has.
-pub(super) fn created(result: &RawJson) -> Option<Status> {
+/// The task that a call has become, if its result names one.
+pub(super) fn created_task(result: &RawJson) -> Option<LegacyTaskStatus> {
     #[derive(Deserialize)]
-    struct Created {
-        task: Status,
+    struct CreateTaskResult {
+        task: LegacyTaskStatus,
     }
-    result.decode::<Created>().ok().map(|created| created.task)
+    result
+        .decode::<CreateTaskResult>()
+        .ok()
+        .map(|created| created.task)
 }
 
-/// What comes for the call `id` from here on: what the server says about its task, and in the end
-/// the task's result as the response.
-pub(super) fn follow(session: Arc<LegacySession>, id: i64, task: Status) -> IncomingStream {
+/// Polls the task of call `id`. The stream has what the server sends about the task, and then the
+/// result of the task as the response.
+pub(super) fn follow(requests: SessionRequests, id: i64, task: LegacyTaskStatus) -> IncomingStream {
     generate::stream(move |out| async move {
-        let end = match result(&session, task, &out).await {
+        let last = match result(&requests, task, &out).await {
             Ok(outcome) => Ok(Incoming::Response(Response {
                 id: RequestId::from(id),
                 outcome,
             })),
             Err(error) => Err(error.into_call_error()),
         };
-        out.emit(end).await;
+        out.emit(last).await;
     })
 }
 
 async fn result(
-    session: &LegacySession,
-    mut task: Status,
+    requests: &SessionRequests,
+    mut task: LegacyTaskStatus,
     out: &Emitter<Result<Incoming, CallError>>,
 ) -> Result<Outcome, SessionError> {
     let params = json!({"taskId": task.task_id});
-    // The result of a task that waits for input is asked for at once: its questions may come on
-    // that answer's stream (`#input-required-status`).
+    // The result of a task that requires input is requested at once: its questions may come on the
+    // stream of that request (`#input-required-status`).
     while task.status == "working" {
-        sleep(task.pause()).await;
-        let asked = timeout(STATUS, ask(session, "tasks/get", &params, out)).await;
-        match asked.map_err(|_| CallError::Timeout(STATUS))?? {
+        sleep(task.poll_interval()).await;
+        let status = request(requests, "tasks/get", &params, out);
+        let status = timeout(STATUS_TIMEOUT, status).await;
+        match status.map_err(|_| CallError::Timeout(STATUS_TIMEOUT))?? {
             Outcome::Result(status) => {
-                task = status
-                    .decode()
-                    .map_err(|error| malformed("tasks/get", &error))?
+                task = status.decode().map_err(|error| {
+                    CallError::Malformed(format!("the answer to tasks/get: {error}"))
+                })?;
             }
             error => return Ok(error),
         }
     }
-    ask(session, "tasks/result", &params, out).await
+    request(requests, "tasks/result", &params, out).await
 }
 
-/// Sends a request about the task. What else comes on its stream is the call's.
-async fn ask(
-    session: &LegacySession,
+/// Sends a request about the task. Other messages on its stream go to `out`.
+async fn request(
+    requests: &SessionRequests,
     method: &str,
     params: &JsonValue,
     out: &Emitter<Result<Incoming, CallError>>,
 ) -> Result<Outcome, SessionError> {
-    let id = RequestId::from(session.next_id());
-    let request = Request {
-        id: id.clone(),
-        method: method.to_owned(),
-        params: RawJson::from(params),
-    };
-    let mut incomings = session.wire.request(request).await?;
-    while let Some(incoming) = incomings.next().await {
-        match incoming? {
+    let request = requests.request(method, params);
+    let id = request.id.clone();
+    let mut incoming = requests.transport().request(request).await?;
+    while let Some(message) = incoming.next().await {
+        match message? {
             Incoming::Response(response) if response.id == id => {
-                return Ok(without_task(response.outcome));
+                return Ok(without_related_task(response.outcome));
             }
             Incoming::ErrorWithoutId(error) => return Ok(Outcome::Error(error)),
             other => out.emit(Ok(other)).await,
@@ -261,9 +134,8 @@ async fn ask(
     Err(CallError::broken(format!("the answer to {method} ended without a response")).into())
 }
 
-/// A result without the task that it came from, which means nothing to the caller.
-fn without_task(outcome: Outcome) -> Outcome {
-    const RELATED: &str = "io.modelcontextprotocol/related-task";
+/// The result without the id of its task, which means nothing to the caller.
+fn without_related_task(outcome: Outcome) -> Outcome {
     let Outcome::Result(result) = &outcome else {
         return outcome;
     };
@@ -276,7 +148,7 @@ fn without_task(outcome: Outcome) -> Outcome {
     else {
         return outcome;
     };
-    if meta.remove(RELATED).is_none() {
+    if meta.remove(RELATED_TASK).is_none() {
         return outcome;
     }
     Outcome::Result(

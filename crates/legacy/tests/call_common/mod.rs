@@ -1,8 +1,8 @@
-//! Servers of earlier revisions as small shell scripts, and what they were told.
+//! Legacy servers as small shell scripts that record what they read.
 
 #![allow(dead_code, unreachable_pub)]
 
-use carryall_legacy::call::{Options, Stdio};
+use carryall_legacy::call::{DualEraOptions, DualEraStdio};
 use carryall_proto::{Call, CallError, CallSource, ClientId, Principal, Reply};
 use carryall_testkit as testkit;
 use carryall_transport::stdio::ServerCommand;
@@ -13,18 +13,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tower_service::Service as _;
 
-/// What the shortest of servers does. `$id` is the id of the request as it stands on the line.
+/// What every server has. `$id` is the id of the request as it is written on the line.
 const HEAD: &str = r#"
 reply() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"; }
 fail() { printf '{"jsonrpc":"2.0","id":%s,"error":{"code":%s,"message":"%s"}}\n' "$id" "$1" "$2"; }
 say() { printf '%s\n' "$1"; }
-hello() { reply '{"protocolVersion":"'"$1"'","capabilities":{"tools":{"listChanged":true},"resources":{"subscribe":true},"logging":{},"tasks":{"list":{}}},"serverInfo":{"name":"fake","version":"1"},"instructions":"Be brief."}'; }
+hello() { reply '{"protocolVersion":"'"$1"'","capabilities":{"tools":{"listChanged":true},"resources":{"subscribe":true},"logging":{},"tasks":{"list":{}}},"serverInfo":{"name":"server","version":"1"},"instructions":"Be brief."}'; }
 modern() { reply '{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"ttlMs":0,"cacheScope":"private"}'; }
 log=$1
 printf 'started\n' >>"$log"
 "#;
 
-/// What it answers where the test does not say.
+/// The default answers.
 const REST: &str = r#"
 *'"method":"initialize"'*) hello 2025-11-25 ;;
 *'"method":"notifications/'*) ;;
@@ -34,14 +34,14 @@ const REST: &str = r#"
 *'"method":'*) fail -32601 'Method not found' ;;
 "#;
 
-/// A server in a process of its own.
-pub struct Fake {
+/// A legacy server, one process per session.
+pub struct FakeServer {
     folder: PathBuf,
     script: String,
 }
 
-impl Fake {
-    /// A server that does something at its start and then handles lines by these `case`s first.
+impl FakeServer {
+    /// A server that runs `start` and then handles lines by `cases` before the default answers.
     pub fn new(start: &str, cases: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let unique = format!(
@@ -58,40 +58,44 @@ impl Fake {
         Self { folder, script }
     }
 
-    /// One that answers everything as a server of an earlier revision does.
+    /// A server with the default answers only.
     pub fn plain() -> Self {
         Self::new("", "")
     }
 
     pub fn command(&self) -> ServerCommand {
-        let shell = ServerCommand::new("/bin/sh").args(["-c", &self.script, "fake"]);
+        let shell = ServerCommand::new("/bin/sh").args(["-c", &self.script, "server"]);
         shell
             .arg(self.folder.join("log").into_os_string())
             .grace(Duration::from_millis(500))
     }
 
-    pub async fn spawn(&self, options: Options) -> Result<Stdio, CallError> {
-        let spawned =
-            tokio::time::timeout(testkit::PATIENCE, Stdio::spawn(self.command(), options));
+    pub async fn spawn(&self, options: DualEraOptions) -> Result<DualEraStdio, CallError> {
+        let spawned = tokio::time::timeout(
+            testkit::PATIENCE,
+            DualEraStdio::spawn(self.command(), options),
+        );
         spawned.await.expect("a decision in time")
     }
 
-    pub async fn start(&self) -> Stdio {
-        self.spawn(quick()).await.expect("a way to the server")
+    pub async fn start(&self) -> DualEraStdio {
+        self.spawn(quick())
+            .await
+            .expect("a connection to the server")
     }
 
-    /// A file that nobody else uses.
+    /// A path within the directory of this server.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    /// The lines that the server has read so far.
+    /// The lines that the server has read.
     pub fn lines(&self) -> Vec<String> {
         let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
         log.lines().map(str::to_owned).collect()
     }
 
-    /// The messages that the server has read so far.
+    /// The messages that the server has read.
     pub fn messages(&self) -> Vec<Value> {
         self.lines()
             .iter()
@@ -99,7 +103,8 @@ impl Fake {
             .collect()
     }
 
-    /// `started` for each start, then the methods that came, and `ended` where standard input did.
+    /// `started` for each start, the methods of the messages, and `ended` for each end of standard
+    /// input.
     pub fn methods(&self) -> Vec<String> {
         let method = |line: &String| match serde_json::from_str::<Value>(line) {
             Ok(message) => message["method"].as_str().unwrap_or("answer").to_owned(),
@@ -108,19 +113,19 @@ impl Fake {
         self.lines().iter().map(method).collect()
     }
 
-    /// Waits until the server has read a message of which `is` holds.
-    pub async fn told(&self, is: impl Fn(&Value) -> bool) -> Value {
+    /// Waits for a message that matches and returns it.
+    pub async fn wait_for(&self, is: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..1000 {
             if let Some(message) = self.messages().into_iter().find(&is) {
                 return message;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("the server was never told: {:?}", self.lines());
+        panic!("the server has not read that: {:?}", self.lines());
     }
 
-    /// Waits until the server has been called so many times with this tool.
-    pub async fn told_times(&self, tool: &str, times: usize) {
+    /// Waits until this tool has been called so many times.
+    pub async fn wait_for_calls(&self, tool: &str, times: usize) {
         for _ in 0..1000 {
             let calls = self.messages();
             if calls
@@ -136,20 +141,20 @@ impl Fake {
         panic!("the server was not called: {:?}", self.lines());
     }
 
-    pub async fn told_method(&self, method: &str) -> Value {
-        self.told(|message| message["method"] == method).await
+    pub async fn wait_for_method(&self, method: &str) -> Value {
+        self.wait_for(|message| message["method"] == method).await
     }
 }
 
-impl Drop for Fake {
+impl Drop for FakeServer {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
-/// Options for tests that should not wait long.
-pub fn quick() -> Options {
-    Options::default()
+/// Options with short timeouts.
+pub fn quick() -> DualEraOptions {
+    DualEraOptions::default()
         .probe_timeout(Duration::from_millis(300))
         .handshake_timeout(Duration::from_secs(5))
 }
@@ -158,7 +163,7 @@ pub fn tool(name: &str) -> Call {
     testkit::call("tools/call", json!({"name": name}))
 }
 
-/// A call with these members in `_meta`.
+/// A call with these members of `_meta`.
 pub fn tool_with(meta: Value) -> Call {
     testkit::call(
         "tools/call",
@@ -166,7 +171,7 @@ pub fn tool_with(meta: Value) -> Call {
     )
 }
 
-/// A call of a legacy client, by its session and the last number of its address.
+/// The call as one of a legacy client with this session and address.
 pub fn from(session: u128, mut call: Call) -> Call {
     let last = u8::try_from(session).expect("a small number");
     call.set_source(CallSource::new(
@@ -176,7 +181,7 @@ pub fn from(session: u128, mut call: Call) -> Call {
     call
 }
 
-/// A call of a principal.
+/// The call as one of a principal.
 pub fn by(subject: &str, mut call: Call) -> Call {
     let (issuer, subject) = ("https://issuer.test".into(), subject.into());
     call.set_principal(Some(Arc::new(Principal {
@@ -196,7 +201,7 @@ pub fn declaring(name: &str, capabilities: &Value) -> Call {
     testkit::call("tools/call", json!({"name": name, "_meta": meta}))
 }
 
-/// A call of the tool `name` whose caller can be asked anything.
+/// A call of the tool `name` whose caller supports every question.
 pub fn able(name: &str) -> Call {
     declaring(
         name,
@@ -204,14 +209,14 @@ pub fn able(name: &str) -> Call {
     )
 }
 
-pub async fn call(way: &Stdio, call: Call) -> Result<Reply, CallError> {
-    let reply = way.clone().call(call);
+pub async fn call(client: &DualEraStdio, call: Call) -> Result<Reply, CallError> {
+    let reply = client.clone().call(call);
     tokio::time::timeout(testkit::PATIENCE, reply)
         .await
         .expect("a reply in time")
 }
 
-/// No tool is called before the handshake of its process is over.
+/// Asserts that no tool is called before the handshake of its process is complete.
 pub fn assert_in_order(methods: &[String]) {
     let mut ready = false;
     for method in methods {

@@ -1,24 +1,25 @@
-//! Finding out the era of a server on a channel, before the channel is anybody's
+//! Detects the era of a server on stdio, before the channel is used for anything else
 //! (`basic/transports/stdio#backward-compatibility`).
 //!
-//! The server is asked `server/discover`. What only a modern server says decides for modern; every
-//! other answer decides for the handshake. Silence alone decides nothing: a server that is still
-//! starting is silent too, and `initialize` must not be sent to one that may yet turn out to be
-//! modern, because some servers speak for good what was spoken first. So a silent server is sent a
-//! `ping` as well, and what becomes of that tells the two apart:
+//! The server is sent `server/discover`, the probe. An answer that only a modern server gives means
+//! the modern era; any other answer means the handshake. Silence alone means nothing: a server that
+//! is still starting is silent too, and one that may turn out to be modern must not be sent
+//! `initialize`, because some servers of both eras keep to the era of their first request. A silent
+//! server is therefore sent a `ping` as well:
 //!
-//! - It answers the ping and not the probe: it is up and ignores the probe. It gets `initialize`.
-//! - It has read both (the pipe is empty) and answers neither for a while: so does this one.
-//! - It has not read them: it is starting, and has until the end of the start timeout.
-//! - It exits: it was about to, and only its blocked read of standard input had kept it. It is
-//!   started anew.
+//! - It answers the ping but not the probe: it ignores the probe and gets `initialize`.
+//! - It has read both (the pipe is empty) and answers neither for a while: the same.
+//! - It has not read them: it is still starting, and has until the handshake timeout.
+//! - It exits: it was about to, and only its read of standard input had kept it. A new process is
+//!   started.
 //!
-//! A process that was sent `initialize` is never spoken to in the modern way: if it turns out to be
-//! modern after all, it is ended, and started anew. No tool is ever called to find out.
+//! A process that was sent `initialize` is never used in the modern era. If its server turns out to
+//! be modern, the process is replaced. No tool is ever called for detection.
 
-use crate::call::channel::{Line, LineReader};
-use crate::call::session::{ClientIdentity, initialize};
-use crate::message::{Incoming, ParsedBody, Request, parse};
+use super::line_reader::{InputLine, LineReader};
+use crate::call::identity::ClientIdentity;
+use crate::call::session::initialize;
+use crate::message::{Incoming, LegacyRequest, ParsedBody, parse};
 use crate::revision::REVISIONS;
 use bytes::{Bytes, BytesMut};
 use carryall_proto::frame::{LineTooLong, encode_line};
@@ -32,294 +33,303 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// Far from the ids that calls get, so that an answer that comes too late is nobody's. Numbers,
-/// because some old servers read nothing else.
-const PROBE: i64 = 2_000_000_000;
-const PING: i64 = 1_999_999_999;
-const INITIALIZE: i64 = 2_000_000_001;
+/// The ids of detection. Far from those of calls, so that a late answer matches no call, and
+/// numbers, because some legacy servers accept no others.
+const PING_ID: i64 = 1_999_999_999;
+const PROBE_ID: i64 = 2_000_000_000;
+const FIRST_INITIALIZE_ID: i64 = 2_000_000_001;
 
-/// In multiples of [`Ask::probe_timeout`]: how long a server that has read the probe and the ping may
-/// answer neither.
-const READ_AND_SILENT: u32 = 3;
+/// How long a server that has read the probe and the ping may answer neither, in multiples of
+/// [`DetectionParams::probe_timeout`].
+const SILENT_AFTER_READING: u32 = 3;
 /// The same where the system does not tell whether it has read them.
 const SILENT: u32 = 10;
-/// How often in the time of `probe_timeout` it is looked at what a silent server does, and the shortest
-/// pause between.
-const LOOKS: u32 = 4;
-const MIN_LOOK: Duration = Duration::from_millis(10);
+/// How many times per [`DetectionParams::probe_timeout`] a silent server is looked at, and the
+/// shortest interval.
+const CHECKS: u32 = 4;
+const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// What is asked first.
+/// What to send first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum First {
-    /// `server/discover`, then `initialize` if that does not settle it.
+pub(super) enum ProbeStrategy {
+    /// The probe, then `initialize` if that does not decide.
     Probe,
-    /// `initialize`: the server is believed to be old.
+    /// `initialize`, because the server is believed to be legacy.
     Handshake,
-    /// `initialize`: the server is to be spoken to in this way, whatever it says.
+    /// `initialize`, because the caller demands the legacy era.
     OnlyHandshake,
-    /// `server/discover`: the server is known to be modern, and whatever it answers says that it is
-    /// ready.
+    /// The probe, to a server that is known to be modern: any answer means that it is ready.
     OnlyProbe,
 }
 
-/// How the server is to be asked.
-pub(super) struct Ask<'a> {
-    pub(super) who: &'a ClientIdentity,
-    pub(super) first: First,
-    /// How long the server may leave the probe unanswered before it is sent a `ping` too.
-    pub(super) silence: Duration,
-    /// For everything together.
-    pub(super) limit: Duration,
-    /// How many bytes the server has not read yet of what it was sent, where the system tells that.
+pub(super) struct DetectionParams<'a> {
+    pub(super) identity: &'a ClientIdentity,
+    pub(super) strategy: ProbeStrategy,
+    /// How long the server may leave the probe unanswered before it is sent a `ping`.
+    pub(super) probe_timeout: Duration,
+    /// For the whole detection.
+    pub(super) timeout: Duration,
+    /// How many of the bytes sent the server has not read yet, where the system tells that.
     pub(super) unread: &'a (dyn Fn() -> Option<u64> + Send + Sync),
 }
 
-/// What the server is.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum DetectedServer {
     Modern {
         why: Cow<'static, str>,
     },
-    /// With the result of `initialize`; `notifications/initialized` is still to be sent.
+    /// With the result of `initialize`. `notifications/initialized` is not sent yet.
     Legacy {
         initialized: RawJson,
         why: Cow<'static, str>,
     },
 }
 
-/// Why nothing was found out.
+/// Why the era is unknown.
 #[derive(Debug)]
-pub(super) enum Failed {
-    /// The server closed the channel. `probed`: after the probe had been sent. `status`: how its
-    /// process ended.
+pub(super) enum DetectError {
+    /// The server closed the channel, perhaps after the probe was sent. `status` is how its process
+    /// exited.
     Closed {
-        probed: bool,
+        was_probed: bool,
         status: String,
     },
-    /// The server is modern, but was sent `initialize`, so that this process cannot be used.
+    /// The server is modern but was sent `initialize`, so that this process cannot be used.
     Modern {
         why: Cow<'static, str>,
     },
-    /// The server refuses `initialize`, and was not asked `server/discover` before.
+    /// The server refused `initialize` and was not sent the probe.
     Refused(CallError),
     Other(CallError),
 }
 
-impl From<CallError> for Failed {
+impl From<CallError> for DetectError {
     fn from(error: CallError) -> Self {
         Self::Other(error)
     }
 }
 
-/// Asks until it is clear what the server is.
+/// Detects the era of the server.
 pub(super) async fn detect<R, W>(
     lines: &mut LineReader<R>,
     writer: &mut W,
-    ask: Ask<'_>,
-) -> Result<Found, Failed>
+    params: DetectionParams<'_>,
+) -> Result<DetectedServer, DetectError>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
     let start = Instant::now();
-    let mut asking = Detector {
-        ask: &ask,
+    let mut detector = Detector {
+        params: &params,
         start,
         writer,
-        probe: Probe::NotSent,
-        ping: Ping::NotSent,
+        probe: ProbeState::NotSent,
+        ping: PingState::NotSent,
         read_since: None,
-        handshake: Handshake::NotSent,
+        handshake: HandshakeState::NotSent,
     };
-    match ask.first {
-        First::Probe | First::OnlyProbe => asking.probe().await?,
-        First::Handshake | First::OnlyHandshake => asking.initialize(REVISIONS[0]).await?,
+    match params.strategy {
+        ProbeStrategy::Probe | ProbeStrategy::OnlyProbe => detector.send_probe().await?,
+        ProbeStrategy::Handshake | ProbeStrategy::OnlyHandshake => {
+            detector.send_initialize(REVISIONS[0]).await?;
+        }
     }
-    let (mut look, end) = (start + ask.silence, start + ask.limit);
+    let mut next_check = start + params.probe_timeout;
+    let deadline = start + params.timeout;
     loop {
         let next = tokio::select! {
             biased;
-            next = timeout_at(end, lines.next()) => next,
-            () = sleep_until(look), if asking.is_kept_waiting() => {
-                look = asking.silent().await?;
+            next = timeout_at(deadline, lines.next()) => next,
+            () = sleep_until(next_check), if detector.checks_silence() => {
+                next_check = detector.check_silence().await?;
                 continue;
             }
         };
         let line = match next {
-            Ok(Ok(Some(Line::Message(line)))) => line,
-            Ok(Ok(Some(Line::TooLong(line)))) => {
-                asking.too_long(&line)?;
+            Ok(Ok(Some(InputLine::Message(line)))) => line,
+            Ok(Ok(Some(InputLine::TooLong(line)))) => {
+                detector.receive_too_long(&line)?;
                 continue;
             }
-            Ok(Ok(None)) => return Err(asking.closed()),
+            Ok(Ok(None)) => return Err(detector.closed()),
             Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
-                return Err(asking.closed());
+                return Err(detector.closed());
             }
             Ok(Err(error)) => return Err(CallError::unreachable(error).into()),
-            Err(_) => return Err(asking.given_up().into()),
+            Err(_) => return Err(detector.timed_out().into()),
         };
-        if let Some(found) = asking.line(&line).await? {
-            return Ok(found);
+        if let Some(server) = detector.receive(&line).await? {
+            return Ok(server);
         }
     }
 }
 
 struct Detector<'a, W> {
-    ask: &'a Ask<'a>,
+    params: &'a DetectionParams<'a>,
     start: Instant,
     writer: &'a mut W,
-    probe: Probe,
-    ping: Ping,
+    probe: ProbeState,
+    ping: PingState,
     /// Since when the server is known to have read everything.
     read_since: Option<Instant>,
-    handshake: Handshake,
+    handshake: HandshakeState,
 }
 
-enum Probe {
+enum ProbeState {
     NotSent,
     Sent,
     /// Answered as no modern server does.
     NotModern(Cow<'static, str>),
 }
 
-enum Ping {
+enum PingState {
     NotSent,
     Sent,
     Answered(Instant),
 }
 
-enum Handshake {
+enum HandshakeState {
     NotSent,
-    /// With this version, under this id.
+    /// With this version and id.
     Sent(ProtocolVersion, RequestId),
     Refused(ErrorObject),
 }
 
 impl<W: AsyncWrite + Unpin> Detector<'_, W> {
-    /// Whether the probe is unanswered, and the handshake is what there is besides.
-    fn is_kept_waiting(&self) -> bool {
-        let unanswered = matches!(
+    /// Whether the probe is unanswered and `initialize` may follow.
+    fn checks_silence(&self) -> bool {
+        let is_unanswered = matches!(
             (&self.probe, &self.handshake),
-            (Probe::Sent, Handshake::NotSent)
+            (ProbeState::Sent, HandshakeState::NotSent)
         );
-        unanswered && self.ask.first == First::Probe
+        is_unanswered && self.params.strategy == ProbeStrategy::Probe
     }
 
-    /// Decides what a server that has not answered the probe gets; says when to look again.
-    async fn silent(&mut self) -> Result<Instant, Failed> {
-        let (now, silence) = (Instant::now(), self.ask.silence);
-        let is_ignored = match self.ping {
-            Ping::NotSent => {
-                self.ping = Ping::Sent;
-                self.send(Method::from("ping"), PING).await?;
+    /// Decides what to send to a server that has not answered the probe. Returns when to check
+    /// again.
+    async fn check_silence(&mut self) -> Result<Instant, DetectError> {
+        let (now, probe_timeout) = (Instant::now(), self.params.probe_timeout);
+        let ignores_probe = match self.ping {
+            PingState::NotSent => {
+                self.ping = PingState::Sent;
+                self.send(Method::from("ping"), PING_ID).await?;
                 false
             }
-            // Servers that work on several requests at a time may answer the second one first.
-            Ping::Answered(at) => now - at >= silence,
-            Ping::Sent => match (self.ask.unread)() {
-                Some(0) => now - *self.read_since.get_or_insert(now) >= silence * READ_AND_SILENT,
+            // A server may answer concurrent requests out of order.
+            PingState::Answered(at) => now - at >= probe_timeout,
+            PingState::Sent => match (self.params.unread)() {
+                Some(0) => {
+                    let read_since = *self.read_since.get_or_insert(now);
+                    now - read_since >= probe_timeout * SILENT_AFTER_READING
+                }
                 Some(_) => {
                     self.read_since = None;
                     false
                 }
-                None => now - self.start >= silence * SILENT,
+                None => now - self.start >= probe_timeout * SILENT,
             },
         };
-        if is_ignored {
-            self.initialize(REVISIONS[0]).await?;
+        if ignores_probe {
+            self.send_initialize(REVISIONS[0]).await?;
         }
-        Ok(now + (silence / LOOKS).max(MIN_LOOK))
+        Ok(now + (probe_timeout / CHECKS).max(MIN_CHECK_INTERVAL))
     }
 
-    async fn line(&mut self, line: &Bytes) -> Result<Option<Found>, Failed> {
+    async fn receive(&mut self, line: &Bytes) -> Result<Option<DetectedServer>, DetectError> {
         let messages = match parse(line) {
             Ok(ParsedBody::One(message)) => vec![Ok(message)],
             Ok(ParsedBody::Batch(messages)) => messages,
             Err(malformed) => vec![Err(malformed)],
         };
         for message in messages {
-            let found = match message {
-                Ok(Incoming::Response(response)) => self.response(response).await?,
-                Ok(Incoming::ErrorWithoutId(error)) => self.error_without_id(&error).await?,
+            let server = match message {
+                Ok(Incoming::Response(response)) => self.receive_response(response).await?,
+                Ok(Incoming::ErrorWithoutId(error)) => self.receive_error(&error).await?,
                 Ok(Incoming::Request(request)) => {
                     self.answer(request).await?;
                     None
                 }
                 Ok(Incoming::Notification(notification)) => {
-                    tracing::debug!(method = %Printable(&notification.method), "before the handshake");
+                    tracing::debug!(method = %Printable(&notification.method), "ignored a notification before the handshake");
                     None
                 }
-                // Many a server prints something at its start that is no message.
+                // Some servers print text that is not a message when they start.
                 Err(malformed) => {
-                    tracing::debug!(error = %Printable(&malformed.error.message), "not a message");
+                    tracing::debug!(error = %Printable(&malformed.error.message), "the server sent something that is not a message");
                     None
                 }
             };
-            if found.is_some() {
-                return Ok(found);
+            if server.is_some() {
+                return Ok(server);
             }
         }
         Ok(None)
     }
 
-    async fn response(&mut self, response: Response) -> Result<Option<Found>, Failed> {
-        let of_handshake = matches!(&self.handshake, Handshake::Sent(_, id) if *id == response.id);
+    async fn receive_response(
+        &mut self,
+        response: Response,
+    ) -> Result<Option<DetectedServer>, DetectError> {
+        let is_probe = response.id == RequestId::from(PROBE_ID);
+        let is_ping = response.id == RequestId::from(PING_ID);
+        let is_handshake =
+            matches!(&self.handshake, HandshakeState::Sent(_, id) if *id == response.id);
         match response.outcome {
-            _ if response.id == RequestId::from(PROBE) && self.ask.first == First::OnlyProbe => {
-                Ok(Some(Found::Modern {
+            _ if is_probe && self.params.strategy == ProbeStrategy::OnlyProbe => {
+                Ok(Some(DetectedServer::Modern {
                     why: "it answered server/discover".into(),
                 }))
             }
-            Outcome::Error(error)
-                if response.id == RequestId::from(PING) && wire::is_modern(error.code) =>
-            {
+            Outcome::Error(error) if is_ping && wire::is_modern(error.code) => {
                 let why = format!("it answered ping with error {}", error.code);
                 self.modern_error(&error, why.into()).await
             }
-            _ if response.id == RequestId::from(PING) => {
-                self.ping = Ping::Answered(Instant::now());
+            _ if is_ping => {
+                self.ping = PingState::Answered(Instant::now());
                 Ok(None)
             }
-            outcome
-                if response.id == RequestId::from(PROBE) && matches!(self.probe, Probe::Sent) =>
-            {
-                match outcome {
-                    Outcome::Result(result) => self.discovered(&result).await,
-                    Outcome::Error(error) => self.probe_refused(&error).await,
-                }
-            }
-            Outcome::Result(initialized) if of_handshake => {
-                let why = match std::mem::replace(&mut self.probe, Probe::NotSent) {
-                    Probe::NotModern(why) => why,
-                    Probe::Sent => "it answered initialize before server/discover".into(),
-                    Probe::NotSent => "it answered initialize".into(),
+            outcome if is_probe && matches!(self.probe, ProbeState::Sent) => match outcome {
+                Outcome::Result(result) => self.probe_answered(&result).await,
+                Outcome::Error(error) => self.probe_refused(&error).await,
+            },
+            Outcome::Result(initialized) if is_handshake => {
+                let why = match std::mem::replace(&mut self.probe, ProbeState::NotSent) {
+                    ProbeState::NotModern(why) => why,
+                    ProbeState::Sent => "it answered initialize before server/discover".into(),
+                    ProbeState::NotSent => "it answered initialize".into(),
                 };
-                Ok(Some(Found::Legacy { initialized, why }))
+                Ok(Some(DetectedServer::Legacy { initialized, why }))
             }
-            Outcome::Error(error) if of_handshake => self.handshake_refused(error).await,
+            Outcome::Error(error) if is_handshake => self.handshake_refused(error).await,
             _ => {
-                tracing::debug!(id = %response.id, "a response that nobody waits for");
+                tracing::debug!(id = %response.id, "ignored a response to an unknown request");
                 Ok(None)
             }
         }
     }
 
-    async fn discovered(&mut self, result: &RawJson) -> Result<Option<Found>, Failed> {
-        // What a modern server leaves out against the specification does not make it an old one.
+    async fn probe_answered(
+        &mut self,
+        result: &RawJson,
+    ) -> Result<Option<DetectedServer>, DetectError> {
+        // Other members that a modern server leaves out do not make it a legacy one.
         let versions = result
             .decode::<DiscoverResult>()
             .map(|found| found.supported_versions)
             .unwrap_or_default();
         if versions.is_empty() {
-            return self
-                .not_modern("it answered server/discover with something else".into())
-                .await;
+            let why = "it answered server/discover with something else";
+            return self.not_modern(why.into()).await;
         }
-        self.supports(&versions, "it answered server/discover".into())
-            .await
+        let why = "it answered server/discover";
+        self.names_versions(&versions, why.into()).await
     }
 
-    async fn probe_refused(&mut self, error: &ErrorObject) -> Result<Option<Found>, Failed> {
+    async fn probe_refused(
+        &mut self,
+        error: &ErrorObject,
+    ) -> Result<Option<DetectedServer>, DetectError> {
         let why = format!("it answered server/discover with error {}", error.code);
         if !wire::is_modern(error.code) {
             return self.not_modern(why.into()).await;
@@ -327,47 +337,47 @@ impl<W: AsyncWrite + Unpin> Detector<'_, W> {
         self.modern_error(error, why.into()).await
     }
 
-    /// An error that only a modern server gives. It may name the versions that the server does
-    /// support.
+    /// Handles an error that only a modern server sends. It may name the versions of the server.
     async fn modern_error(
         &mut self,
         error: &ErrorObject,
         why: Cow<'static, str>,
-    ) -> Result<Option<Found>, Failed> {
-        match supported(error) {
+    ) -> Result<Option<DetectedServer>, DetectError> {
+        match supported_versions(error) {
             Some(versions) if error.code == code::UNSUPPORTED_PROTOCOL_VERSION => {
-                self.supports(&versions, why).await
+                self.names_versions(&versions, why).await
             }
             _ => self.modern(why).map(Some),
         }
     }
 
-    /// The server is modern. A process that was sent `initialize` may speak the handshake's
-    /// revision for good.
-    fn modern(&self, why: Cow<'static, str>) -> Result<Found, Failed> {
+    /// The server is modern. A process that was sent `initialize` may have settled on the revision
+    /// of the handshake.
+    fn modern(&self, why: Cow<'static, str>) -> Result<DetectedServer, DetectError> {
         match self.handshake {
-            Handshake::NotSent => Ok(Found::Modern { why }),
-            Handshake::Sent(..) | Handshake::Refused(_) => Err(Failed::Modern { why }),
+            HandshakeState::NotSent => Ok(DetectedServer::Modern { why }),
+            HandshakeState::Sent(..) | HandshakeState::Refused(_) => {
+                Err(DetectError::Modern { why })
+            }
         }
     }
 
-    /// The server names its versions: the modern one, or a legacy one if it has no other, or it is
-    /// none for us.
-    async fn supports(
+    /// The server names its versions. The modern one is preferred.
+    async fn names_versions(
         &mut self,
         versions: &[String],
         why: Cow<'static, str>,
-    ) -> Result<Option<Found>, Failed> {
+    ) -> Result<Option<DetectedServer>, DetectError> {
         if versions
             .iter()
             .any(|version| version == ProtocolVersion::LATEST.as_str())
         {
             return self.modern(why).map(Some);
         }
-        let legacy = REVISIONS
+        let is_legacy = REVISIONS
             .iter()
             .any(|known| versions.iter().any(|version| version == known.as_str()));
-        if legacy && !matches!(self.handshake, Handshake::Refused(_)) {
+        if is_legacy && !matches!(self.handshake, HandshakeState::Refused(_)) {
             return self
                 .not_modern(format!("it supports {} only", versions.join(", ")).into())
                 .await;
@@ -384,78 +394,88 @@ impl<W: AsyncWrite + Unpin> Detector<'_, W> {
         .into())
     }
 
-    /// The probe has been answered, and not as a modern server does.
-    async fn not_modern(&mut self, why: Cow<'static, str>) -> Result<Option<Found>, Failed> {
-        self.probe = Probe::NotModern(why);
+    /// The probe was answered as no modern server does.
+    async fn not_modern(
+        &mut self,
+        why: Cow<'static, str>,
+    ) -> Result<Option<DetectedServer>, DetectError> {
+        self.probe = ProbeState::NotModern(why);
         match &self.handshake {
-            Handshake::NotSent => self.initialize(REVISIONS[0]).await?,
-            Handshake::Sent(..) => {}
-            Handshake::Refused(error) => return Err(refused(error).into()),
+            HandshakeState::NotSent => self.send_initialize(REVISIONS[0]).await?,
+            HandshakeState::Sent(..) => {}
+            HandshakeState::Refused(error) => return Err(refused(error).into()),
         }
         Ok(None)
     }
 
-    /// Old servers that cannot read the id of a message say so without one. Before there was
-    /// anything else to read, that was the probe.
-    async fn error_without_id(&mut self, error: &ErrorObject) -> Result<Option<Found>, Failed> {
+    /// Handles an error without an id, with which some legacy servers answer a message whose id
+    /// they cannot read. Before the handshake that was the probe.
+    async fn receive_error(
+        &mut self,
+        error: &ErrorObject,
+    ) -> Result<Option<DetectedServer>, DetectError> {
         tracing::debug!(error = %Printable(&error.message), "the server could not read a message");
         match (&self.probe, &self.handshake) {
-            (Probe::Sent, _) if self.ask.first == First::OnlyProbe => Ok(Some(Found::Modern {
-                why: "it answered server/discover".into(),
-            })),
-            (Probe::Sent, Handshake::NotSent) => self.probe_refused(error).await,
+            (ProbeState::Sent, _) if self.params.strategy == ProbeStrategy::OnlyProbe => {
+                Ok(Some(DetectedServer::Modern {
+                    why: "it answered server/discover".into(),
+                }))
+            }
+            (ProbeState::Sent, HandshakeState::NotSent) => self.probe_refused(error).await,
             _ => Ok(None),
         }
     }
 
-    async fn handshake_refused(&mut self, error: ErrorObject) -> Result<Option<Found>, Failed> {
+    async fn handshake_refused(
+        &mut self,
+        error: ErrorObject,
+    ) -> Result<Option<DetectedServer>, DetectError> {
         let sent = match &self.handshake {
-            Handshake::Sent(version, _) => *version,
-            Handshake::NotSent | Handshake::Refused(_) => REVISIONS[0],
+            HandshakeState::Sent(version, _) => *version,
+            HandshakeState::NotSent | HandshakeState::Refused(_) => REVISIONS[0],
         };
-        let versions = supported(&error).unwrap_or_default();
-        let modern = versions
+        let versions = supported_versions(&error).unwrap_or_default();
+        let names_modern = versions
             .iter()
             .any(|version| version == ProtocolVersion::LATEST.as_str());
-        let may_be_modern = self.ask.first != First::OnlyHandshake;
-        if may_be_modern && (wire::is_modern(error.code) || modern) {
+        let may_be_modern = self.params.strategy != ProbeStrategy::OnlyHandshake;
+        if may_be_modern && (wire::is_modern(error.code) || names_modern) {
             let why = format!("it refused initialize with error {}", error.code);
-            self.handshake = Handshake::Refused(error.clone());
-            return if modern {
-                Err(Failed::Modern { why: why.into() })
+            self.handshake = HandshakeState::Refused(error.clone());
+            return if names_modern {
+                Err(DetectError::Modern { why: why.into() })
             } else {
                 self.modern_error(&error, why.into()).await
             };
         }
-        // 2025-11-25 `basic/lifecycle#error-handling`: the server may name what it supports instead
-        // of choosing.
+        // The server may name the versions that it supports instead of choosing one (2025-11-25
+        // `basic/lifecycle#error-handling`).
         let older = REVISIONS.iter().find(|known| {
             **known < sent && versions.iter().any(|version| version == known.as_str())
         });
         if let Some(older) = older {
-            self.initialize(*older).await?;
+            self.send_initialize(*older).await?;
             return Ok(None);
         }
         let failure = refused(&error);
-        self.handshake = Handshake::Refused(error);
+        self.handshake = HandshakeState::Refused(error);
         match self.probe {
-            // A late answer to the probe may still say what the server is.
-            Probe::Sent => Ok(None),
-            Probe::NotSent if may_be_modern => Err(Failed::Refused(failure)),
-            Probe::NotSent | Probe::NotModern(_) => Err(failure.into()),
+            // A late answer to the probe may still decide.
+            ProbeState::Sent => Ok(None),
+            ProbeState::NotSent if may_be_modern => Err(DetectError::Refused(failure)),
+            ProbeState::NotSent | ProbeState::NotModern(_) => Err(failure.into()),
         }
     }
 
-    async fn probe(&mut self) -> Result<(), Failed> {
-        self.probe = Probe::Sent;
-        self.send(Method::ServerDiscover, PROBE).await
+    async fn send_probe(&mut self) -> Result<(), DetectError> {
+        self.probe = ProbeState::Sent;
+        self.send(Method::ServerDiscover, PROBE_ID).await
     }
 
-    /// Sends a request of this revision. The ping is one too, although it has gone with this
-    /// revision: servers of both eras take a request that does not name a version for the beginning
-    /// of the old one.
-    async fn send(&mut self, method: Method, id: i64) -> Result<(), Failed> {
-        let ClientIdentity { capabilities, info } = self.ask.who.clone();
+    /// Sends a request of 2026-07-28. The ping is one too, although that revision has none: servers
+    /// of both eras take a request without a version for the beginning of the legacy era.
+    async fn send(&mut self, method: Method, id: i64) -> Result<(), DetectError> {
+        let ClientIdentity { capabilities, info } = self.params.identity.clone();
         let meta = Meta::builder(ProtocolVersion::LATEST, capabilities)
             .client_info(info)
             .build();
@@ -463,27 +483,28 @@ impl<W: AsyncWrite + Unpin> Detector<'_, W> {
         self.write(call.encode().into_bytes()).await
     }
 
-    async fn initialize(&mut self, version: ProtocolVersion) -> Result<(), Failed> {
-        // Another id for each: answers must not be mixed up.
+    async fn send_initialize(&mut self, version: ProtocolVersion) -> Result<(), DetectError> {
+        // Each version has its own id, so that answers cannot be mixed up.
         let at = REVISIONS
             .iter()
             .position(|known| *known == version)
             .unwrap_or_default();
-        let id = RequestId::from(INITIALIZE + i64::try_from(at).unwrap_or_default());
-        let mut request = initialize(id.clone(), self.ask.who);
+        let id = FIRST_INITIALIZE_ID + i64::try_from(at).unwrap_or_default();
+        let id = RequestId::from(id);
+        let mut request = initialize(id.clone(), self.params.identity);
         if let (Ok(params), Ok(name)) = (
             Params::parse(request.params.clone()),
             RawJson::from_value(version.as_str()),
         ) {
             request.params = params.with("protocolVersion", &name).raw().clone();
         }
-        self.handshake = Handshake::Sent(version, id);
+        self.handshake = HandshakeState::Sent(version, id);
         self.write(request.encode().into_bytes()).await
     }
 
-    /// Before the handshake a server may do nothing but ping (2025-11-25
+    /// Answers a request of the server, which may only ping before the handshake (2025-11-25
     /// `basic/lifecycle#initialization`).
-    async fn answer(&mut self, request: Request) -> Result<(), Failed> {
+    async fn answer(&mut self, request: LegacyRequest) -> Result<(), DetectError> {
         let response = match request.method.as_str() {
             "ping" => Response::result(request.id, RawJson::EMPTY_OBJECT),
             method => {
@@ -494,7 +515,7 @@ impl<W: AsyncWrite + Unpin> Detector<'_, W> {
         self.write(response.encode().into_bytes()).await
     }
 
-    async fn write(&mut self, text: Bytes) -> Result<(), Failed> {
+    async fn write(&mut self, text: Bytes) -> Result<(), DetectError> {
         let mut line = BytesMut::with_capacity(text.len() + 1);
         encode_line(&text, &mut line);
         let written = async {
@@ -504,45 +525,45 @@ impl<W: AsyncWrite + Unpin> Detector<'_, W> {
                 .and(self.writer.flush().await)
         };
         match written.await {
-            // It has exited, or will; what it said before is still to be read.
+            // The process is exiting. What it has written before is still to be read.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             written => written.map_err(|error| CallError::unreachable(error).into()),
         }
     }
 
-    fn closed(&self) -> Failed {
-        Failed::Closed {
-            probed: !matches!(self.probe, Probe::NotSent),
+    fn closed(&self) -> DetectError {
+        DetectError::Closed {
+            was_probed: !matches!(self.probe, ProbeState::NotSent),
             status: String::new(),
         }
     }
 
-    /// A message was longer than is accepted. If it was an answer to us there will be no other.
-    fn too_long(&self, line: &LineTooLong) -> Result<(), Failed> {
-        tracing::warn!(error = %line, "a message was skipped");
-        let is_ours =
-            matches!(line.id, Some(RequestId::Number(id)) if id >= PING) && line.is_response;
-        if is_ours {
+    /// Handles a message over the limit. An answer to this client will not be sent again.
+    fn receive_too_long(&self, line: &LineTooLong) -> Result<(), DetectError> {
+        tracing::warn!(error = %line, "skipped a message of the server");
+        let is_answer =
+            matches!(line.id, Some(RequestId::Number(id)) if id >= PING_ID) && line.is_response;
+        if is_answer {
             Err(CallError::TooLarge(line.max_line).into())
         } else {
             Ok(())
         }
     }
 
-    fn given_up(&self) -> CallError {
-        let limit = self.ask.limit;
+    fn timed_out(&self) -> CallError {
+        let limit = self.params.timeout;
         let asked = match (&self.probe, &self.handshake) {
-            (Probe::Sent, Handshake::NotSent)
-                if (self.ask.unread)().is_some_and(|bytes| bytes > 0) =>
+            (ProbeState::Sent, HandshakeState::NotSent)
+                if (self.params.unread)().is_some_and(|bytes| bytes > 0) =>
             {
                 return CallError::unreachable(format!(
-                    "the server has not read its standard input within {limit:?}: is it still starting, or not an MCP \
-                     server?"
+                    "the server has not read its standard input within {limit:?}: is it still \
+                     starting, or not an MCP server?"
                 ));
             }
-            (Probe::Sent, Handshake::NotSent) => "server/discover",
-            (Probe::Sent, Handshake::Sent(..)) => "server/discover and initialize",
-            (Probe::Sent, Handshake::Refused(error)) => {
+            (ProbeState::Sent, HandshakeState::NotSent) => "server/discover",
+            (ProbeState::Sent, HandshakeState::Sent(..)) => "server/discover and initialize",
+            (ProbeState::Sent, HandshakeState::Refused(error)) => {
                 return CallError::unreachable(format!(
                     "{}; no answer to server/discover within {limit:?}",
                     refused(error)
@@ -561,7 +582,7 @@ fn refused(error: &ErrorObject) -> CallError {
 }
 
 /// The versions that an error names (`data.supported`).
-fn supported(error: &ErrorObject) -> Option<Vec<String>> {
+fn supported_versions(error: &ErrorObject) -> Option<Vec<String>> {
     let data: JsonValue = error.data.as_ref()?.decode().ok()?;
     let names = data
         .get("supported")?

@@ -1,4 +1,4 @@
-//! What HTTP responses of legacy servers hold.
+//! The bodies of HTTP responses.
 
 use crate::message::{Incoming, ParsedBody, parse};
 use bytes::Bytes;
@@ -7,13 +7,13 @@ use carryall_transport::http::RawBody;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response};
 
-/// The most that is read of what may not be MCP at all.
+/// Maximum number of bytes that are read of the body of an error response.
 const MAX_ERROR_BODY: usize = 64 * 1024;
-/// How much of it is shown.
-const SHOWN: usize = 300;
+/// How many characters of it are shown.
+const MAX_SHOWN: usize = 300;
 
-/// Whether a response is of this media type, parameters aside.
-pub(super) fn is_type(headers: &HeaderMap, wanted: &str) -> bool {
+/// Whether a response has this media type, with any parameters.
+pub(super) fn has_media_type(headers: &HeaderMap, wanted: &str) -> bool {
     let value = headers
         .get(CONTENT_TYPE)
         .map_or(&b""[..], |value| value.as_bytes());
@@ -25,7 +25,10 @@ pub(super) fn is_type(headers: &HeaderMap, wanted: &str) -> bool {
         .eq_ignore_ascii_case(wanted.as_bytes())
 }
 
-/// The messages of a text: one, or those of an array.
+/// Parses one message or an array of messages.
+///
+/// # Errors
+/// [`CallError::Malformed`] when any of them is malformed.
 pub(super) fn messages(text: &Bytes) -> Result<Vec<Incoming>, CallError> {
     let malformed = |why: String| CallError::Malformed(why);
     match parse(text).map_err(|error| malformed(error.error.message))? {
@@ -37,8 +40,8 @@ pub(super) fn messages(text: &Bytes) -> Result<Vec<Incoming>, CallError> {
     }
 }
 
-/// The body of a refusal: whole for who looks into it, and its beginning for people.
-pub(super) async fn refusal(response: Response<RawBody>) -> (Bytes, String) {
+/// Reads the body of an error response. Returns all of it, and the beginning for display.
+pub(super) async fn error_body(response: Response<RawBody>) -> (Bytes, String) {
     let text = response
         .into_body()
         .collect(MAX_ERROR_BODY)
@@ -47,7 +50,7 @@ pub(super) async fn refusal(response: Response<RawBody>) -> (Bytes, String) {
     let shown = String::from_utf8_lossy(&text)
         .trim()
         .chars()
-        .take(SHOWN)
+        .take(MAX_SHOWN)
         .collect();
     (text, shown)
 }

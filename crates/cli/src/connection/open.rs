@@ -54,7 +54,7 @@ pub(super) async fn open(
     let builder = client_builder(options, prompter)?;
     let dual_era = DualEraOptions::default()
         .era(options.era.into())
-        .memory(era::cache())
+        .era_cache(era::cache())
         .handshake_timeout(options.timeout);
     let dual_era = carryall::with_input_handlers(dual_era, &builder);
     let (builder, transport) = match target {

@@ -51,7 +51,7 @@ pub(super) enum ServerConnection {
 impl ServerConnection {
     fn is_over(&self) -> bool {
         match self {
-            Self::Modern(channel) => channel.lost().is_some(),
+            Self::Modern(channel) => channel.failure().is_some(),
             // The adapter opens new sessions by itself.
             Self::Legacy { is_outdated, .. } => is_outdated.load(Ordering::Relaxed),
         }

@@ -87,6 +87,7 @@ impl ProcessSupervisor {
             stdin,
             stdout,
             process,
+            ..
         } = self.command.spawn().map_err(|error| {
             self.state.lock().restarts.record(false);
             CallError::unreachable(format!(

@@ -5,7 +5,7 @@
 //! no answer depends on an earlier request of the same client or on its connection.
 //!
 //! ```
-//! use carryall_server::{Ctx, Server, Tool};
+//! use carryall_server::{Server, Tool};
 //!
 //! #[derive(serde::Deserialize, schemars::JsonSchema)]
 //! struct Greeting {
@@ -24,11 +24,13 @@
 //! | To | use |
 //! |---|---|
 //! | offer tools, prompts and resources | [`Tool`], [`Prompt`], [`Resource`], [`FileRoot`]; [`ServerBuilder::complete_prompt`] |
-//! | return a result or an error | [`Json`], [`ToolOutput`], [`Contents`]; [`HandlerError`] |
-//! | ask the user, the model or the client in the middle of a call | [`Ctx::ask`], [`Form`], [`Ctx::once`] |
+//! | know what a function may take | [`Handler`], [`FromCtx`], [`State`], [`Ctx`] |
+//! | return a result or an error | [`Json`], [`ToolOutput`], [`Contents`]; [`HandlerError`], [`ServerBuilder::on_error`] |
+//! | report progress, announce changes | [`Ctx::progress`], [`ServerHandle`] |
+//! | ask the user, the model or the client in the middle of a call | [`Ask`], [`Ctx::ask`], [`Form`], [`Ctx::once`] |
 //! | keep state between calls | [`Ctx::handle`], [`Handle`], [`ServerBuilder::store`] |
 //! | run long work | [`Tool::as_task`], [`Ctx::become_task`], [`ServerBuilder::tasks`] |
-//! | use the caller, the server's state and progress reports | [`Ctx`], [`State`], [`FromCtx`] |
+//! | put middleware in front of calls | [`layer_fn`], [`Timeout`], [`ServerBuilder::layer`] |
 //! | change the catalogue while the server runs | [`Server::change`], which notifies subscribers |
 //! | notify subscribers of a resource | [`Server::resource_updated`] |
 //! | serve with a server of one's own | [`Server::maintain`] |

@@ -59,7 +59,7 @@ pub use call::extract::{ClientInfo, Extension, FromCtx, FromInput, State};
 pub use call::handler::Handler;
 pub use call::handler_error::{Disclosure, HandlerError};
 pub use call::output::{IntoToolOutput, Json};
-pub use call::progress::{ProgressUpdate, ProgressValue};
+pub use call::progress::{ProgressReport, ProgressValue};
 pub use call::requirements::Requirements;
 pub use call::server_handle::ServerHandle;
 pub use call::tool_output::ToolOutput;

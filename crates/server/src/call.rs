@@ -15,3 +15,4 @@ pub(crate) mod requirements;
 pub(crate) mod result_writer;
 pub(crate) mod server_handle;
 pub(crate) mod task;
+pub(crate) mod tool_output;

@@ -5,7 +5,7 @@
 //! no answer depends on an earlier request of the same client or on its connection.
 //!
 //! ```
-//! use carryall_server::{Ctx, Server, Tool};
+//! use carryall_server::{Server, Tool};
 //!
 //! #[derive(serde::Deserialize, schemars::JsonSchema)]
 //! struct Greeting {
@@ -24,11 +24,13 @@
 //! | To | use |
 //! |---|---|
 //! | offer tools, prompts and resources | [`Tool`], [`Prompt`], [`Resource`], [`FileRoot`]; [`ServerBuilder::complete_prompt`] |
-//! | return a result or an error | [`Json`], [`ToolOutput`], [`Contents`]; [`HandlerError`] |
-//! | ask the user, the model or the client in the middle of a call | [`Ctx::ask`], [`Form`], [`Ctx::once`] |
+//! | know what a function may take | [`Handler`], [`FromCtx`], [`State`], [`Ctx`] |
+//! | return a result or an error | [`Json`], [`ToolOutput`], [`Contents`]; [`HandlerError`], [`ServerBuilder::on_error`] |
+//! | report progress, announce changes | [`Ctx::progress`], [`ServerHandle`] |
+//! | ask the user, the model or the client in the middle of a call | [`Ask`], [`Ctx::ask`], [`Form`], [`Ctx::once`] |
 //! | keep state between calls | [`Ctx::handle`], [`Handle`], [`ServerBuilder::store`] |
 //! | run long work | [`Tool::as_task`], [`Ctx::become_task`], [`ServerBuilder::tasks`] |
-//! | use the caller, the server's state and progress reports | [`Ctx`], [`State`], [`FromCtx`] |
+//! | put middleware in front of calls | [`layer_fn`], [`Timeout`], [`ServerBuilder::layer`] |
 //! | change the catalogue while the server runs | [`Server::change`], which notifies subscribers |
 //! | notify subscribers of a resource | [`Server::resource_updated`] |
 //! | serve with a server of one's own | [`Server::maintain`] |
@@ -56,10 +58,11 @@ pub use call::error_policy::{ErrorAction, FailedCall};
 pub use call::extract::{ClientInfo, Extension, FromCtx, FromInput, State};
 pub use call::handler::Handler;
 pub use call::handler_error::{Disclosure, HandlerError};
-pub use call::output::{IntoToolOutput, Json, ToolOutput};
-pub use call::progress::{ProgressUpdate, ProgressValue};
+pub use call::output::{IntoToolOutput, Json};
+pub use call::progress::{ProgressReport, ProgressValue};
 pub use call::requirements::Requirements;
 pub use call::server_handle::ServerHandle;
+pub use call::tool_output::ToolOutput;
 pub use catalogue::completion::{CompletionQuery, IntoSuggestions, Suggestions, matching};
 pub use catalogue::instances::{IntoInstances, ListQuery};
 pub use catalogue::prompt::{IntoPrompt, IntoPromptResult, Prompt, PromptArguments};

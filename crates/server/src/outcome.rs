@@ -3,8 +3,8 @@
 use crate::call::ctx::Ctx;
 use crate::call::error_policy::FailedCall;
 use crate::call::handler_error::{Disclosure, ErrorKind, HandlerError, text_of};
-use crate::call::output::ToolOutput;
 use crate::call::result_writer::ResultWriter;
+use crate::call::tool_output::ToolOutput;
 use crate::catalogue::tool_entry::ToolEntry;
 use crate::random;
 use crate::state::rounds::may_ask;

@@ -1,13 +1,13 @@
-//! The JSON Schema of types, as tools declare them.
+//! The JSON Schema of types, as tools declare it.
 
 use carryall_types::JsonObject;
 
-/// The JSON Schema of a type as tools show it: 2020-12, without the type's own name.
+/// Returns the JSON Schema (2020-12) of a type as tools declare it: without the name of the type.
 #[must_use]
 pub fn schema_of<T: schemars::JsonSchema>() -> JsonObject {
     let mut schema = match schemars::schema_for!(T).to_value() {
         serde_json::Value::Object(schema) => schema,
-        // `true` and `false` are schemas too; only the first can come out of a type.
+        // The schema `true`; no type has the schema `false`.
         _ => JsonObject::new(),
     };
     schema.shift_remove("title");
@@ -15,12 +15,12 @@ pub fn schema_of<T: schemars::JsonSchema>() -> JsonObject {
     schema
 }
 
-/// The schema of a tool's arguments: that of the type, which also refuses what the type does not
-/// have, unless something in it is about further members already.
+/// Returns the schema of a tool's arguments: that of the type, and `"additionalProperties": false`
+/// unless the schema has a keyword that applies to further members.
 pub(crate) fn arguments_schema<T: schemars::JsonSchema>() -> JsonObject {
-    /// What decides about members beside `properties`, or brings properties of its own, which
-    /// `additionalProperties` would not know.
-    const ABOUT_MEMBERS: [&str; 14] = [
+    /// Keywords that apply to members beside `properties`, or that may declare members of their own,
+    /// which `additionalProperties` would refuse.
+    const MEMBER_KEYWORDS: [&str; 14] = [
         "additionalProperties",
         "unevaluatedProperties",
         "patternProperties",
@@ -37,7 +37,7 @@ pub(crate) fn arguments_schema<T: schemars::JsonSchema>() -> JsonObject {
         "$dynamicRef",
     ];
     let mut schema = schema_of::<T>();
-    if !ABOUT_MEMBERS
+    if !MEMBER_KEYWORDS
         .iter()
         .any(|keyword| schema.contains_key(*keyword))
     {
@@ -46,8 +46,8 @@ pub(crate) fn arguments_schema<T: schemars::JsonSchema>() -> JsonObject {
     schema
 }
 
-/// Takes out `format`s such as `uint8` and `double`, which name Rust's types: no dialect knows
-/// them, and validators of other languages complain about each.
+/// Removes formats such as `uint8` and `double`: no dialect defines them, and validators of other
+/// languages warn of each.
 fn without_number_formats(schema: &mut serde_json::Value) {
     match schema {
         serde_json::Value::Object(members) => {
@@ -74,7 +74,7 @@ fn without_number_formats(schema: &mut serde_json::Value) {
     }
 }
 
-/// The schema of a tool without arguments.
+/// Returns the schema of a tool without arguments.
 pub(crate) fn no_arguments() -> JsonObject {
     let mut schema = JsonObject::new();
     schema.insert("type".into(), "object".into());

@@ -1,4 +1,4 @@
-//! Arguments as clients write them: misspelt names, values outside of the choices, integers with a
+//! Arguments as clients write them: misspelt names, values that are not choices, integers with a zero
 //! fraction.
 
 use carryall_proto::seal::{Keyring, SealingKey};
@@ -125,7 +125,7 @@ async fn refused(name: &str, arguments: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_misspelt_argument_is_refused_with_the_one_that_was_meant() {
+async fn a_misspelt_argument_is_refused_with_a_suggestion() {
     assert_eq!(
         refused("create_note", r#"{"title":"x","prioriy":"high"}"#).await,
         r#"Invalid arguments: unknown argument "prioriy": did you mean "priority"? (known: "title", "priority", "owner")"#
@@ -157,7 +157,7 @@ async fn a_misspelt_argument_is_refused_with_the_one_that_was_meant() {
 }
 
 #[tokio::test]
-async fn a_value_outside_of_the_choices_is_told_with_them() {
+async fn a_value_that_is_not_a_choice_is_refused_with_the_choices() {
     assert_eq!(
         refused("create_note", r#"{"title":"x","priority":"urgent"}"#).await,
         r#"Invalid arguments: /priority: "urgent" is not one of "low", "normal", "high""#
@@ -170,7 +170,7 @@ async fn a_value_outside_of_the_choices_is_told_with_them() {
 
 // JSON Schema validation 6.1.1: a number without a fraction is an integer, however it is written.
 #[tokio::test]
-async fn integers_may_have_a_fraction_of_nothing() {
+async fn integers_may_have_a_zero_fraction() {
     let text = r#"{"signed":-2.0,"small":1e3,"many":[1.0,2],"by_name":{"a":3.0},"float":2.0,"inside":4.0,"half":5}"#;
     let answered = tool("numbers", text).await;
     assert_eq!(
@@ -206,7 +206,7 @@ async fn integers_may_have_a_fraction_of_nothing() {
 }
 
 #[tokio::test]
-async fn integers_in_answers_to_forms_may_have_a_fraction_of_nothing() {
+async fn integers_in_forms_may_have_a_zero_fraction() {
     let server = server();
     let able = meta_with(
         &json!({"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}}}),
@@ -241,7 +241,7 @@ async fn integers_in_answers_to_forms_may_have_a_fraction_of_nothing() {
 }
 
 #[tokio::test]
-async fn an_unknown_argument_of_a_prompt_is_refused_unless_the_prompt_takes_all() {
+async fn an_unknown_argument_of_a_prompt_is_refused_by_default() {
     let get = async |name: &str, arguments: Value| {
         answer(
             &server(),

@@ -77,7 +77,7 @@ fn completion(answered: &TestReply) -> &Value {
 
 // spec: completion-04
 #[tokio::test]
-async fn suggestions_fit_what_was_typed_the_best_first() {
+async fn suggestions_match_the_input_best_first() {
     let answered = complete(params(prompt("code"), "language", "PY")).await;
     assert_eq!(
         completion(&answered),
@@ -91,7 +91,7 @@ async fn suggestions_fit_what_was_typed_the_best_first() {
 }
 
 #[tokio::test]
-async fn what_is_settled_already_reaches_the_handler() {
+async fn resolved_arguments_reach_the_handler() {
     let mut settled = params(prompt("code"), "framework", "");
     settled["context"] = json!({"arguments": {"language": "python"}});
     assert_eq!(
@@ -106,7 +106,7 @@ async fn what_is_settled_already_reaches_the_handler() {
 
 // spec: completion-02
 #[tokio::test]
-async fn no_answer_has_more_than_a_hundred_values() {
+async fn a_completion_has_at_most_a_hundred_values() {
     let answered = complete(params(prompt("many"), "n", "")).await;
     assert_eq!(
         completion(&answered)["values"].as_array().unwrap().len(),
@@ -148,7 +148,7 @@ async fn wrong_requests_are_invalid_params() {
 
 // spec: completion-03, completion-06
 #[tokio::test]
-async fn a_failure_inside_is_an_internal_error_that_does_not_say_why() {
+async fn an_error_of_a_handler_is_an_internal_error_without_its_reason() {
     let answered = complete(params(template("x://{city}"), "city", "!")).await;
     assert_eq!(
         answered.error(),
@@ -158,7 +158,7 @@ async fn a_failure_inside_is_an_internal_error_that_does_not_say_why() {
 
 // spec: completion-06
 #[tokio::test]
-async fn what_a_caller_may_not_see_completes_nothing() {
+async fn restricted_entries_complete_nothing() {
     let server = builder().build().unwrap();
     let hidden = || params(prompt("hidden"), "a", "");
     let refused = answer(&server, call("completion/complete", hidden())).await;
@@ -176,7 +176,7 @@ async fn what_a_caller_may_not_see_completes_nothing() {
 
 // spec: completion-04, completion-06
 #[tokio::test]
-async fn completions_are_limited_in_rate() {
+async fn completions_are_rate_limited() {
     let server = builder()
         .completion_rate_limit(2, Duration::from_secs(3600))
         .build()

@@ -68,10 +68,8 @@ async fn results_have_name_and_version_and_discovery_the_whole_identity() {
         .icon(icon)
         .tool(Tool::new("tool", async || "ok"))
         .tool(Tool::new("with-meta", async || {
-            carryall_server::ToolOutput {
-                meta: json!({"com.example/a": 1}).as_object().cloned(),
-                ..carryall_server::ToolOutput::text("ok")
-            }
+            let meta = json!({"com.example/a": 1}).as_object().cloned();
+            carryall_server::ToolOutput::text("ok").with_meta(meta.unwrap())
         }))
         .prompt(carryall_server::Prompt::new("prompt", async || "ok"))
         .build()

@@ -1,4 +1,4 @@
-//! From a type to a form, and to the answer back (`client/elicitation#requested-schema`).
+//! Forms from types, and values from filled-in forms (`client/elicitation#requested-schema`).
 
 use carryall_server::form_of;
 use carryall_types::JsonObject;
@@ -54,7 +54,7 @@ fn half() -> f64 {
 
 // spec: elicitation-13
 #[test]
-fn each_kind_of_field_becomes_what_clients_know() {
+fn each_type_becomes_a_field_of_the_specification() {
     let form = serde_json::to_value(form_of::<Order>().unwrap()).unwrap();
     let field = |name: &str| form["properties"][name].clone();
     let colors = json!([
@@ -104,7 +104,7 @@ fn each_kind_of_field_becomes_what_clients_know() {
 }
 
 #[test]
-fn what_fits_the_form_is_a_value_of_the_type() {
+fn content_that_conforms_decodes_into_the_type() {
     let form = form_of::<Order>().unwrap();
     let filled = json!({"name": "A", "count": 2, "sizes": ["large"], "colors": ["#ff0000", "Plain"], "color": "#0000ff"});
     let content: JsonObject = serde_json::from_value(filled.clone()).unwrap();
@@ -124,7 +124,7 @@ fn what_fits_the_form_is_a_value_of_the_type() {
 }
 
 #[test]
-fn what_no_form_can_ask_for_is_named() {
+fn errors_name_the_field_that_no_form_can_ask_for() {
     #[derive(JsonSchema)]
     #[allow(dead_code)]
     struct Nested {

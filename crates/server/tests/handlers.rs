@@ -21,6 +21,7 @@ struct Greeting {
 /// State that cannot be cloned.
 struct Accounts(&'static str);
 
+#[allow(clippy::too_many_arguments)]
 async fn everything(
     ctx: Ctx,
     State(word): State<&'static str>,

@@ -85,10 +85,7 @@ async fn a_layer_sees_how_calls_end() {
 async fn a_layer_can_answer_instead_and_its_errors_are_internal() {
     let server = builder()
         .layer(layer_fn(
-            async |call: carryall_proto::Call, next: carryall_server::Next| match call
-                .name()
-                .as_deref()
-            {
+            async |call: carryall_proto::Call, next: carryall_server::Next| match call.name() {
                 Some("works") => {
                     let error = ErrorObject::new(-31_000, "closed");
                     Ok(Reply::from(Response::error(call.id().clone(), error)))

@@ -1,4 +1,4 @@
-//! Resources and templates: lists, reading, access, failures.
+//! Resources and templates: lists, reading, access, errors.
 
 use carryall_server::{FileRoot, HandlerError, Resource, Server, UriVariables};
 use carryall_testkit::{TestReply, answer, call, call_as, next_notification, stream};
@@ -68,7 +68,7 @@ fn contents(answered: &TestReply) -> &Value {
 
 // spec: resources-02, resources-03
 #[tokio::test]
-async fn resources_and_templates_are_listed_in_order_for_who_asks() {
+async fn resources_and_templates_are_listed_in_order_for_each_caller() {
     let server = server();
     let uris = |answered: &TestReply| -> Vec<String> {
         answered.result()["resources"]
@@ -132,7 +132,7 @@ async fn text_bytes_and_several_contents_can_be_read() {
 }
 
 #[tokio::test]
-async fn a_template_answers_for_all_that_it_matches() {
+async fn a_template_reads_every_uri_that_it_matches() {
     assert_eq!(
         contents(&read("log://17/entry").await),
         &json!([{"uri": "log://17/entry", "mimeType": "text/x-log", "text": "17"}])
@@ -146,7 +146,7 @@ async fn a_template_answers_for_all_that_it_matches() {
 
 // spec: resources-10, resources-13, resources-14
 #[tokio::test]
-async fn what_does_not_exist_is_an_error_that_names_it() {
+async fn an_unknown_resource_is_an_error_with_its_uri() {
     for uri in [
         "note:two",
         "",
@@ -173,7 +173,7 @@ async fn what_does_not_exist_is_an_error_that_names_it() {
 
 // spec: resources-11
 #[tokio::test]
-async fn a_failure_inside_is_an_internal_error_that_does_not_say_why() {
+async fn an_error_of_a_handler_is_an_internal_error_without_its_reason() {
     let answered = read("broken:x").await;
     assert_eq!(
         answered.error(),
@@ -183,7 +183,7 @@ async fn a_failure_inside_is_an_internal_error_that_does_not_say_why() {
 
 // spec: resources-15, caching-26
 #[tokio::test]
-async fn no_way_leads_to_a_resource_around_its_rule() {
+async fn no_template_bypasses_the_access_rule_of_a_resource() {
     let server = server();
     let key = || json!({"uri": "file:///vault/key"});
     let absent = read("note:two").await;
@@ -208,17 +208,17 @@ async fn no_way_leads_to_a_resource_around_its_rule() {
 
 // spec: resources-15
 #[tokio::test]
-async fn updates_of_a_resource_are_not_told_to_who_may_not_read_it() {
+async fn subscribers_that_may_not_read_a_resource_are_not_notified_of_it() {
     let server = server();
-    let wish = || json!({"notifications": {"resourceSubscriptions": ["file:///vault/key", "file:///vault", "note:one"]}});
+    let filter = || json!({"notifications": {"resourceSubscriptions": ["file:///vault/key", "file:///vault", "note:one"]}});
     let mut eve = stream(
         &server,
-        call_as("eve", &["user"], "subscriptions/listen", wish()),
+        call_as("eve", &["user"], "subscriptions/listen", filter()),
     )
     .await;
     let mut ann = stream(
         &server,
-        call_as("ann", &["admin"], "subscriptions/listen", wish()),
+        call_as("ann", &["admin"], "subscriptions/listen", filter()),
     )
     .await;
     let honoured = |params: Value| params["notifications"]["resourceSubscriptions"].clone();
@@ -228,7 +228,7 @@ async fn updates_of_a_resource_are_not_told_to_who_may_not_read_it() {
     );
     assert_eq!(
         honoured(next_notification(&mut ann).await.1),
-        wish()["notifications"]["resourceSubscriptions"]
+        filter()["notifications"]["resourceSubscriptions"]
     );
     server.resource_updated("file:///vault/key");
     server.resource_updated("note:one");
@@ -248,7 +248,7 @@ async fn updates_of_a_resource_are_not_told_to_who_may_not_read_it() {
 
 // spec: resources-17
 #[tokio::test]
-async fn files_are_served_from_below_their_root_alone() {
+async fn only_files_below_the_root_are_served() {
     let directory = std::env::temp_dir().join(format!("carryall-resources-{}", std::process::id()));
     std::fs::create_dir_all(directory.join("root")).unwrap();
     std::fs::write(directory.join("root/a b.txt"), "inside").unwrap();
@@ -285,7 +285,7 @@ async fn files_are_served_from_below_their_root_alone() {
 
 // spec: resources-09, resources-14
 #[test]
-fn malformed_uris_are_refused_when_the_server_is_built() {
+fn malformed_uris_are_errors_of_build() {
     let problem = |resource: Resource| {
         Server::new("x", "1")
             .resource(resource)

@@ -1,4 +1,4 @@
-//! Schemas of tools: which are taken, what they decide, and the headers that they mirror.
+//! Schemas of tools: dialects, references, limits, and mirrored headers.
 
 use carryall_server::{Json, Server, Tool, ToolOutput};
 use carryall_testkit::{TestReply, answer, call, call_over_http};
@@ -77,7 +77,7 @@ async fn schemas_are_2020_12_with_and_without_saying_so() {
 
 // spec: json-schema-06, json-schema-02
 #[test]
-fn other_dialects_are_refused_by_name_for_arguments_and_results() {
+fn other_schema_dialects_are_refused_by_name() {
     for dialect in [
         "http://json-schema.org/draft-07/schema#",
         "https://json-schema.org/draft/2019-09/schema",
@@ -100,7 +100,7 @@ fn other_dialects_are_refused_by_name_for_arguments_and_results() {
 
 // spec: json-schema-08, json-schema-10, json-schema-12
 #[test]
-fn references_that_lead_out_are_refused_and_never_followed() {
+fn external_references_are_refused_and_never_followed() {
     for reference in [
         "https://127.0.0.1:1/schema.json",
         "http://example.com/s",
@@ -120,7 +120,7 @@ fn references_that_lead_out_are_refused_and_never_followed() {
 
 // spec: json-schema-07, json-schema-13, tools-10
 #[test]
-fn schemas_that_are_no_schemas_or_cost_too_much_are_refused() {
+fn invalid_and_expensive_schemas_are_refused() {
     let nested = |depth: usize| {
         (0..depth).fold(
             json!({"type": "string"}),
@@ -169,7 +169,7 @@ async fn schemas_made_from_types_are_2020_12() {
 
 // spec: tools-20, tools-31, tools-19
 #[tokio::test]
-async fn structured_content_may_be_any_value_and_is_what_its_schema_says() {
+async fn structured_content_is_any_value_that_conforms_to_its_schema() {
     for (schema, value, fits) in [
         (
             json!({"type": "array", "items": {"type": "integer"}}),
@@ -226,7 +226,7 @@ fn mirroring() -> Server {
 
 // spec: http-headers-12, http-headers-36, tools-12
 #[tokio::test]
-async fn mirrored_arguments_have_to_agree_with_their_headers() {
+async fn mirrored_arguments_must_equal_their_headers() {
     let server = mirroring();
     let arguments = json!({"region": "eu", "limits": {"rows": 5}});
     let sent = async |headers: &[(&str, &str)], arguments: &Value| {
@@ -277,7 +277,7 @@ async fn mirrored_arguments_have_to_agree_with_their_headers() {
 
 // spec: tools-17
 #[test]
-fn what_a_schema_marks_as_secret_is_not_mirrored() {
+fn secret_properties_are_not_mirrored() {
     for mark in [json!({"format": "password"}), json!({"writeOnly": true})] {
         let mut secret = object(json!({"type": "string", "x-mcp-header": "Key"}));
         secret.extend(object(mark.clone()));

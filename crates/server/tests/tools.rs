@@ -1,4 +1,4 @@
-//! Tools: lists, calls, schemas, failures.
+//! Tools: lists, calls, schemas, errors.
 
 use carryall_server::{Ctx, HandlerError, Json, Server, Tool, ToolOutput};
 use carryall_testkit::{answer, call, call_as, call_with_id, meta_with};
@@ -76,7 +76,7 @@ async fn a_call_is_answered_with_content_and_structured_content() {
 
 // spec: tools-23, tools-26, json-schema-05
 #[tokio::test]
-async fn arguments_that_break_the_schema_are_the_models_to_mend() {
+async fn arguments_that_do_not_conform_fail_the_tool() {
     let server = server();
     for arguments in [
         json!({}),
@@ -102,7 +102,7 @@ async fn arguments_that_break_the_schema_are_the_models_to_mend() {
 
 // spec: tools-22, base-jsonrpc-14, base-jsonrpc-15, base-jsonrpc-16
 #[tokio::test]
-async fn what_no_arguments_could_mend_is_a_protocol_error() {
+async fn malformed_requests_are_protocol_errors() {
     let server = server();
     for params in [
         json!({"name": "nothing"}),
@@ -123,7 +123,7 @@ async fn what_no_arguments_could_mend_is_a_protocol_error() {
 
 // spec: tools-23
 #[tokio::test]
-async fn a_tools_own_failure_is_a_result_with_is_error() {
+async fn an_error_of_a_tool_is_a_result_with_is_error() {
     let server = server();
     let answered = answer(&server, call("tools/call", json!({"name": "fail"}))).await;
     assert_eq!(
@@ -135,7 +135,7 @@ async fn a_tools_own_failure_is_a_result_with_is_error() {
 }
 
 #[tokio::test]
-async fn a_panic_costs_its_own_call_only() {
+async fn a_panic_fails_its_call_alone() {
     let server = server();
     assert_eq!(
         answer(&server, call("tools/call", json!({"name": "panic"})))
@@ -156,7 +156,7 @@ async fn a_panic_costs_its_own_call_only() {
 
 // spec: tools-20
 #[tokio::test]
-async fn a_result_that_breaks_the_output_schema_never_leaves() {
+async fn a_result_that_does_not_conform_is_an_error() {
     assert_eq!(
         answer(&server(), call("tools/call", json!({"name": "liar"})))
             .await
@@ -207,7 +207,7 @@ async fn tools_are_listed_in_a_stable_order_with_schemas_and_cache_hints() {
 
 // spec: tools-10, tools-14, http-headers-13, http-headers-16, json-schema-06, json-schema-07
 #[test]
-fn definitions_that_clients_would_stumble_over_are_refused_when_the_server_is_built() {
+fn invalid_definitions_are_errors_of_build() {
     let with = |name: &str, schema: Value| {
         let Value::Object(schema) = schema else {
             unreachable!()
@@ -239,7 +239,7 @@ fn definitions_that_clients_would_stumble_over_are_refused_when_the_server_is_bu
 }
 
 #[test]
-fn a_name_used_twice_is_refused() {
+fn duplicate_names_are_refused() {
     let tool = || Tool::new("same", async || "");
     assert!(
         Server::new("x", "1")
@@ -317,7 +317,7 @@ async fn a_rate_limited_tool_says_when_to_try_again() {
 
 // spec: progress-04, progress-07, progress-11, http-receive-02
 #[tokio::test]
-async fn progress_grows_and_goes_only_to_who_asked() {
+async fn progress_grows_and_is_sent_if_the_client_asks() {
     let tool = Tool::new("work", async |ctx: Ctx| {
         for (i, progress) in [0.5, 0.5, 0.2, f64::NAN, 1.0, 2.0].into_iter().enumerate() {
             if i > 0 {

@@ -119,37 +119,37 @@ impl Ctx {
         &self.0.outbox
     }
 
-    /// The id of the request.
+    /// Returns the id of the request.
     #[must_use]
     pub fn request_id(&self) -> &RequestId {
         self.0.call.id()
     }
 
-    /// The request's `_meta`.
+    /// Returns the `_meta` of the request.
     #[must_use]
     pub fn meta(&self) -> &Meta {
         self.0.call.meta()
     }
 
-    /// What the client can do, for this request alone.
+    /// Returns the capabilities that the client declares on this request.
     #[must_use]
     pub fn client_capabilities(&self) -> &ClientCapabilities {
         self.0.call.meta().client_capabilities()
     }
 
-    /// The authenticated caller, when the server has an authorization layer.
+    /// Returns the authenticated caller, if an authorization layer has set one.
     #[must_use]
     pub fn principal(&self) -> Option<&Principal> {
         self.0.call.principal()
     }
 
-    /// The HTTP headers of the request, on that binding.
+    /// Returns the HTTP headers of the request; `None` on other transports.
     #[must_use]
     pub fn headers(&self) -> Option<&http::HeaderMap> {
         self.0.call.headers()
     }
 
-    /// What layers in front of the server have left for handlers.
+    /// Returns the extensions of the call, which layers have set.
     #[must_use]
     pub fn extensions(&self) -> &http::Extensions {
         self.0.call.extensions()
@@ -166,9 +166,9 @@ impl Ctx {
         self.0.call.shared_principal()
     }
 
-    /// The answers that this round brings (`basic/patterns/mrtr`), as they are. Empty in the first
-    /// round. [`Ctx::ask`] reads them, and is nearly always what you want; a call should use one or
-    /// the other.
+    /// Returns the answers of this round (`basic/patterns/mrtr`), unchecked; empty in the first round.
+    ///
+    /// [`Ctx::ask`] reads them too. A handler uses one or the other, and nearly always `ask`.
     ///
     /// # Errors
     /// `-32602` when they are not an object.
@@ -184,7 +184,7 @@ impl Ctx {
         }
     }
 
-    /// The `requestState` that this round brings back: text that the client may have altered.
+    /// Returns the `requestState` of this round, which the client may have altered.
     ///
     /// # Errors
     /// `-32602` when it is not a string.
@@ -208,10 +208,10 @@ impl Ctx {
         )
     }
 
-    /// Refuses the call with `-32021` unless the client declared all of `required` on this request.
+    /// Checks that the client declares these capabilities on this request.
     ///
     /// # Errors
-    /// The error, naming what is missing.
+    /// `-32021`, with the capabilities that are missing.
     pub fn require(&self, required: &ClientCapabilities) -> Result<(), HandlerError> {
         match required.missing_from(self.client_capabilities()) {
             None => Ok(()),
@@ -257,11 +257,12 @@ impl Ctx {
         self.notify(notification::PROGRESS, &params).await;
     }
 
-    /// Sends a log message, if the client asked for that level on this request and the server
-    /// declares `logging`.
+    /// Sends a log message, if the client asks for this level on this request and the server declares
+    /// `logging`.
     ///
-    /// Secrets, personal data and internals do not belong in it
-    /// (`server/utilities/logging#security`). Messages beyond 1,000 in one call are dropped.
+    /// Log messages must not contain secrets, personal data or internals
+    /// (`server/utilities/logging#security`). A call sends 1,000 at most; further ones are dropped.
+    /// Cancel safe.
     #[deprecated(
         note = "SEP-2577: logging is deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; \
                          log to stderr or OpenTelemetry instead"

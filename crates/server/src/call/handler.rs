@@ -49,6 +49,15 @@ use std::sync::Arc;
 /// struct Nothing;
 /// Tool::new("x", async |_: Nothing| "never");
 /// ```
+///
+/// So is a result that the kind of handler does not have: a tool returns a value as
+/// [`Json`](crate::Json).
+///
+/// ```compile_fail,E0277
+/// # use carryall_server::Tool;
+/// struct Sum(i64);
+/// Tool::new("x", async || Sum(1));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "this cannot be the handler of a call",
     label = "not a handler",
@@ -154,9 +163,11 @@ handler!(A B C D E G);
 handler!(A B C D E G H);
 handler!(A B C D E G H J);
 
+type RunFn<I, O> = dyn Fn(Ctx, I) -> BoxFuture<Result<O, HandlerError>> + Send + Sync;
+
 /// A handler with its type erased, from an input to an output.
 pub(crate) struct ErasedHandler<I, O> {
-    run: Arc<dyn Fn(Ctx, I) -> BoxFuture<Result<O, HandlerError>> + Send + Sync>,
+    run: Arc<RunFn<I, O>>,
     pub(crate) requirements: Arc<Requirements>,
 }
 

@@ -10,7 +10,7 @@
 //!   causes.
 //! - The request itself is wrong ([`HandlerError::protocol`] and its like): a JSON-RPC error.
 
-use crate::call::output::ToolOutput;
+use crate::call::tool_output::ToolOutput;
 use crate::state::handles::error::HandleError;
 use carryall_proto::BoxError;
 use carryall_types::{ContentBlock, ErrorObject, InputRequiredResult, RawJson, code};

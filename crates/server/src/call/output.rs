@@ -1,65 +1,23 @@
-//! What tools return.
+//! What the handlers of tools return.
 
 use crate::call::handler_error::HandlerError;
-use carryall_proto::json;
+use crate::call::tool_output::ToolOutput;
 use carryall_types::{CallToolResult, ContentBlock, JsonObject, RawJson};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// The outcome of a tool call: content for the model, optionally structured content for programs.
-#[derive(Clone, Debug, Default)]
-pub struct ToolOutput {
-    /// What the model reads.
-    pub content: Vec<ContentBlock>,
-    /// The value that conforms to the tool's output schema.
-    pub structured: Option<RawJson>,
-    /// Whether the tool failed.
-    pub is_error: bool,
-    /// Further `_meta` members of the result.
-    pub meta: Option<JsonObject>,
-}
-
-impl ToolOutput {
-    /// One block of text.
-    pub fn text(text: impl Into<String>) -> Self {
-        Self {
-            content: vec![ContentBlock::text(text)],
-            ..Self::default()
-        }
-    }
-
-    /// Any content blocks.
-    pub fn content(content: impl IntoIterator<Item = ContentBlock>) -> Self {
-        Self {
-            content: content.into_iter().collect(),
-            ..Self::default()
-        }
-    }
-
-    /// A structured value, which is also given as text for clients and models that read only that
-    /// (`server/tools#structured-content`).
-    ///
-    /// # Errors
-    /// When `value` cannot be written as JSON.
-    pub fn structured<T: Serialize + ?Sized>(value: &T) -> Result<Self, HandlerError> {
-        let text = json::to_vec(value)?;
-        let structured = RawJson::from_trusted(text.into());
-        Ok(Self {
-            content: vec![ContentBlock::text(structured.as_str())],
-            structured: Some(structured),
-            ..Self::default()
-        })
-    }
-
-    /// The same output, marked as a failure of the tool.
-    #[must_use]
-    pub fn failed(mut self) -> Self {
-        self.is_error = true;
-        self
-    }
-}
-
-/// A value returned as structured content; its type gives the tool its output schema.
+/// Structured content. The output schema of the tool is derived from the type.
+///
+/// ```
+/// use carryall_server::{Json, Tool};
+///
+/// #[derive(serde::Serialize, schemars::JsonSchema)]
+/// struct Sum {
+///     sum: i64,
+/// }
+///
+/// let tool = Tool::new("answer", async || Json(Sum { sum: 42 }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
@@ -113,7 +71,7 @@ impl<T: IntoToolOutput, E: Into<HandlerError>> IntoToolOutput for Result<T, E> {
 
 impl<T: Serialize + JsonSchema> IntoToolOutput for Json<T> {
     fn into_output(self) -> Result<ToolOutput, HandlerError> {
-        ToolOutput::structured(&self.0)
+        Ok(ToolOutput::structured(&self.0)?)
     }
 
     fn output_schema() -> Option<JsonObject> {

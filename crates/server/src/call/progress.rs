@@ -8,7 +8,7 @@ use std::future::IntoFuture;
 impl Ctx {
     /// Tells the client how far the call has come, if it asked for that.
     ///
-    /// Nothing is sent until the update is awaited:
+    /// Nothing is sent until the report is awaited:
     ///
     /// ```
     /// # use carryall_server::Ctx;
@@ -19,14 +19,14 @@ impl Ctx {
     /// # }
     /// ```
     ///
-    /// The value must grow from one update to the next. An update that does not grow, or that
+    /// The value must grow from one report to the next. A report that does not grow, or that
     /// follows within 10 ms, is dropped; the first that reaches the total is sent in any case. While
-    /// 64 notifications wait for a slow client, the update waits too. Cancel safe.
+    /// 64 notifications wait for a slow client, the report waits too. Cancel safe.
     ///
-    /// In a task the update becomes the status message, which the client reads when it asks for the
+    /// In a task the report becomes the status message, which the client reads when it asks for the
     /// task.
-    pub fn progress(&self, value: impl ProgressValue) -> ProgressUpdate<'_> {
-        ProgressUpdate {
+    pub fn progress(&self, value: impl ProgressValue) -> ProgressReport<'_> {
+        ProgressReport {
             ctx: self,
             value: value.to_f64(),
             total: None,
@@ -37,15 +37,15 @@ impl Ctx {
 
 /// A progress notification; see [`Ctx::progress`].
 #[derive(Debug)]
-#[must_use = "nothing is sent until the update is awaited"]
-pub struct ProgressUpdate<'a> {
+#[must_use = "nothing is sent until the report is awaited"]
+pub struct ProgressReport<'a> {
     ctx: &'a Ctx,
     value: f64,
     total: Option<f64>,
     message: Option<Cow<'a, str>>,
 }
 
-impl<'a> ProgressUpdate<'a> {
+impl<'a> ProgressReport<'a> {
     /// Sets the value that the progress ends at. Unknown by default.
     pub fn of(mut self, total: impl ProgressValue) -> Self {
         self.total = Some(total.to_f64());
@@ -59,7 +59,7 @@ impl<'a> ProgressUpdate<'a> {
     }
 }
 
-impl<'a> IntoFuture for ProgressUpdate<'a> {
+impl<'a> IntoFuture for ProgressReport<'a> {
     type Output = ();
     type IntoFuture = BoxFuture<'a, ()>;
 
@@ -73,19 +73,19 @@ impl<'a> IntoFuture for ProgressUpdate<'a> {
 }
 
 /// A number that progress can be counted in: any integer or float.
-pub trait ProgressValue: sealed::Sealed {
+pub trait ProgressValue: sealed::SealedNumber {
     /// Returns the nearest `f64`.
     #[doc(hidden)]
     fn to_f64(self) -> f64;
 }
 
 mod sealed {
-    pub trait Sealed {}
+    pub trait SealedNumber {}
 }
 
 macro_rules! progress_value {
     ($($number:ty)*) => {$(
-        impl sealed::Sealed for $number {}
+        impl sealed::SealedNumber for $number {}
 
         impl ProgressValue for $number {
             // Exact up to 2^53, and more than that is not counted.

@@ -1,6 +1,6 @@
 //! Writes results as JSON text, with the `_meta` that every result carries (`basic/index#_meta`).
 
-use crate::call::output::ToolOutput;
+use crate::call::tool_output::ToolOutput;
 use carryall_proto::json;
 use carryall_types::{
     CacheScope, ContentBlock, Implementation, JsonObject, JsonValue, RawJson, TextContent,

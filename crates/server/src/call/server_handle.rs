@@ -3,12 +3,14 @@
 use crate::call::ctx::Ctx;
 use crate::call::extract::FromCtx;
 use crate::call::handler_error::HandlerError;
+use crate::environment::Environment;
 use carryall_proto::listen::Change;
 use std::fmt;
+use std::sync::Arc;
 
 /// The server that answers a call: its name, and a way to announce changes.
 ///
-/// A handler takes it as a parameter, or from [`Ctx::server`].
+/// A handler takes it as a parameter, or from [`Ctx::server`]. It may outlive the call.
 ///
 /// ```
 /// use carryall_server::{Server, ServerHandle, State, Tool};
@@ -25,37 +27,37 @@ use std::fmt;
 /// server.build().unwrap();
 /// ```
 #[derive(Clone)]
-pub struct ServerHandle(Ctx);
+pub struct ServerHandle(Arc<Environment>);
 
 impl ServerHandle {
     /// Returns the name of the server.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.0.environment().info.name
+        &self.0.info.name
     }
 
     /// Returns the version of the server.
     #[must_use]
     pub fn version(&self) -> &str {
-        &self.0.environment().info.version
+        &self.0.info.version
     }
 
     /// Announces that the content of a resource has changed; see
     /// [`Server::resource_updated`](crate::Server::resource_updated).
     pub fn resource_updated(&self, uri: &str) {
-        self.0.resource_updated(uri);
+        self.0.changes.publish(&Change::Resource(uri.into()));
     }
 
     /// Announces that the list of resources has changed; see
     /// [`Server::resource_list_changed`](crate::Server::resource_list_changed).
     pub fn resource_list_changed(&self) {
-        self.0.environment().changes.publish(&Change::Resources);
+        self.0.changes.publish(&Change::Resources);
     }
 }
 
 impl FromCtx for ServerHandle {
     async fn from_ctx(ctx: &Ctx) -> Result<Self, HandlerError> {
-        Ok(Self(ctx.clone()))
+        Ok(ctx.server())
     }
 }
 
@@ -63,15 +65,13 @@ impl Ctx {
     /// Returns the server that answers the call.
     #[must_use]
     pub fn server(&self) -> ServerHandle {
-        ServerHandle(self.clone())
+        ServerHandle(Arc::clone(self.environment()))
     }
 
     /// Announces that the content of a resource has changed; see
     /// [`Server::resource_updated`](crate::Server::resource_updated).
     pub fn resource_updated(&self, uri: &str) {
-        self.environment()
-            .changes
-            .publish(&Change::Resource(uri.into()));
+        self.server().resource_updated(uri);
     }
 }
 

@@ -1,9 +1,9 @@
-//! Whether content that a handler returns can be read by those who get it.
+//! Checks of the content that handlers return.
 
 use crate::catalogue::uri::is_uri;
 use carryall_types::{ContentBlock, ResourceContents};
 
-/// Checks the encoding of images, recordings and embedded bytes (`server/tools#tool-result`).
+/// Checks the encoding of images, audio and embedded bytes (`server/tools#tool-result`).
 pub(crate) fn check<'a>(
     blocks: impl IntoIterator<Item = &'a ContentBlock>,
 ) -> Result<(), &'static str> {
@@ -15,7 +15,7 @@ pub(crate) fn check<'a>(
     })
 }
 
-/// Checks the encoding of what a resource holds (`server/resources#security-considerations`).
+/// Checks the encoding of the contents of a resource (`server/resources#security-considerations`).
 pub(crate) fn check_contents<'a>(
     contents: impl IntoIterator<Item = &'a ResourceContents>,
 ) -> Result<(), &'static str> {
@@ -27,7 +27,7 @@ pub(crate) fn check_contents<'a>(
         })
 }
 
-/// As [`check`], and gives resources embedded in a prompt the MIME type that they have to have
+/// As [`check`], and adds the MIME type that resources embedded in a prompt must have
 /// (`server/prompts#embedded-resources`).
 pub(crate) fn complete<'a>(
     blocks: impl IntoIterator<Item = &'a mut ContentBlock>,
@@ -41,7 +41,7 @@ pub(crate) fn complete<'a>(
                 }
             };
             if !is_uri(uri) {
-                return Err("the URI of an embedded resource is not one (RFC 3986)");
+                return Err("the URI of an embedded resource is not valid (RFC 3986)");
             }
             mime_type.get_or_insert_with(|| usual.to_owned());
         }
@@ -51,12 +51,12 @@ pub(crate) fn complete<'a>(
 
 fn media(data: &str, mime_type: &str) -> Result<(), &'static str> {
     if !is_base64(data) {
-        return Err("the data of an image or recording is not base64");
+        return Err("the data of an image or audio block is not base64");
     }
     if is_mime_type(mime_type) {
         Ok(())
     } else {
-        Err("the MIME type of an image or recording is not one")
+        Err("the MIME type of an image or audio block is not valid")
     }
 }
 
@@ -71,7 +71,7 @@ fn is_base64(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/')
 }
 
-/// `type/subtype`, then perhaps parameters (RFC 9110, section 8.3.1).
+/// Whether this is `type/subtype`, with or without parameters (RFC 9110, section 8.3.1).
 fn is_mime_type(text: &str) -> bool {
     let essence = text.split(';').next().unwrap_or_default().trim_end();
     let token = |part: &str| {
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_complete_and_of_its_alphabet() {
+    fn base64_has_padding_and_the_standard_alphabet() {
         for good in ["", "AAAA", "AA==", "AAA=", "+/+/"] {
             assert!(is_base64(good), "{good}");
         }

@@ -1,7 +1,7 @@
 //! Tools in the catalogue: their definition is checked once, and each result when it is returned.
 
 use crate::call::handler_error::HandlerError;
-use crate::call::output::ToolOutput;
+use crate::call::tool_output::ToolOutput;
 use crate::catalogue::content;
 use crate::catalogue::tool::Tool;
 use carryall_proto::headers::ParamHeaders;
@@ -48,7 +48,7 @@ impl ToolEntry {
         let headers = ParamHeaders::compile(schema).map_err(|problem| fail(&problem))?;
         if let Some(secret) = mirrored_secret(schema) {
             return Err(fail(&format!(
-                "{secret:?} is a secret, and x-mcp-header would show it to intermediaries"
+                "{secret:?} is a secret, and x-mcp-header would expose it to intermediaries"
             )));
         }
         let json = RawJson::from_value(&tool.definition).map_err(|error| fail(&error))?;
@@ -61,14 +61,14 @@ impl ToolEntry {
         })
     }
 
-    /// Holds an output against what clients have been promised: sound content, and the output
-    /// schema (`server/tools#output-schema`).
+    /// Checks the content of an output, and that it conforms to the output schema
+    /// (`server/tools#output-schema`).
     pub(crate) fn validate_output(&self, output: ToolOutput) -> Result<ToolOutput, HandlerError> {
         if let Err(why) = content::check(&output.content) {
             tracing::error!(
                 tool = self.tool.name(),
                 why,
-                "a tool's content is malformed"
+                "a tool returned malformed content"
             );
             return Err(HandlerError::protocol(ErrorObject::internal()));
         }
@@ -79,12 +79,12 @@ impl ToolEntry {
             Some(value) => schema
                 .check(value)
                 .map_err(|violations| violations.to_string()),
-            None => Err("there is no structured content".to_owned()),
+            None => Err("no structured content".to_owned()),
         };
         match conforms {
             Ok(()) => Ok(output),
             Err(why) => {
-                tracing::error!(tool = self.tool.name(), %why, "a tool's result breaks its output schema");
+                tracing::error!(tool = self.tool.name(), %why, "the result of a tool does not conform to its output schema");
                 Err(HandlerError::protocol(ErrorObject::internal()))
             }
         }

@@ -1,4 +1,4 @@
-//! Resource URIs: what is one, which template it matches, and which file it may mean.
+//! Resource URIs: syntax, templates, and files below a root.
 
 use crate::call::ctx::Ctx;
 use crate::call::extract::{FromInput, ViaInput};
@@ -8,8 +8,8 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
-/// Whether `text` is an absolute URI as RFC 3986 has it: a scheme, a colon, and none of the
-/// characters that a URI must encode (`server/resources#common-uri-schemes`).
+/// Whether this is an absolute URI (RFC 3986): a scheme, a colon, and no character that a URI must
+/// encode (`server/resources#common-uri-schemes`).
 pub(crate) fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else {
         return false;
@@ -29,8 +29,8 @@ pub(crate) fn is_uri(text: &str) -> bool {
     starts_right && scheme_ok && rest_ok
 }
 
-/// A URI template of RFC 6570, of the two kinds that can be matched without doubt: `{name}` for one
-/// path segment and `{+name}` for the rest, slashes included.
+/// A URI template (RFC 6570), with the two expressions that can be matched unambiguously: `{name}` for
+/// one path segment, and `{+name}` for any number of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UriTemplate(Vec<TemplatePart>);
 
@@ -50,12 +50,12 @@ impl UriTemplate {
                 pieces.push(TemplatePart::Literal(rest[..open].to_owned()));
             } else if !pieces.is_empty() && !matches!(pieces.last(), Some(TemplatePart::Literal(_)))
             {
-                return Err("two variables need text between them".into());
+                return Err("two variables must have text between them".into());
             }
             let close = rest
                 .find('}')
                 .filter(|&close| close > open)
-                .ok_or("a '{' is not closed")?;
+                .ok_or("unclosed '{'")?;
             let expression = &rest[open + 1..close];
             let (name, piece): (&str, fn(String) -> TemplatePart) =
                 match expression.strip_prefix('+') {
@@ -64,14 +64,14 @@ impl UriTemplate {
                 };
             if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
                 return Err(format!(
-                    "{{{expression}}} is not supported; use {{name}} or {{+name}}"
+                    "{{{expression}}} is not supported: use {{name}} or {{+name}}"
                 ));
             }
             pieces.push(piece(name.to_owned()));
             rest = &rest[close + 1..];
         }
         if rest.contains('}') {
-            return Err("a '}' has no '{'".into());
+            return Err("unmatched '}'".into());
         }
         if !rest.is_empty() {
             pieces.push(TemplatePart::Literal(rest.to_owned()));
@@ -80,7 +80,7 @@ impl UriTemplate {
         let mut names: Vec<&str> = template.variables().collect();
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(format!("the variable {{{}}} occurs twice", twice[0]));
+            return Err(format!("duplicate variable {{{}}}", twice[0]));
         }
         Ok(template)
     }
@@ -92,7 +92,8 @@ impl UriTemplate {
         })
     }
 
-    /// The values of the variables, percent-decoded, when `uri` is an expansion of the template.
+    /// Returns the values of the variables, percent-decoded, if the URI is an expansion of the
+    /// template.
     pub(crate) fn matches(&self, uri: &str) -> Option<UriVariables> {
         let mut values = HashMap::new();
         let mut rest = uri;
@@ -107,8 +108,8 @@ impl UriTemplate {
                 TemplatePart::Rest(name) => (name, true),
             };
             let end = match pieces.peek() {
-                // The last occurrence for the rest, the first for a segment: both are the only
-                // unambiguous choice.
+                // `{+name}` ends at the last occurrence of the next literal, `{name}` at the first:
+                // the only unambiguous choices.
                 Some(TemplatePart::Literal(next)) if whole => rest.rfind(next.as_str())?,
                 Some(TemplatePart::Literal(next)) => rest.find(next.as_str())?,
                 _ => rest.len(),
@@ -141,7 +142,7 @@ fn percent_decode(text: &str) -> Option<String> {
     String::from_utf8(out).ok()
 }
 
-/// The variables of a template, with the values that a URI gives them.
+/// The variables of a resource template: strings by name. The last parameter of its handler.
 #[derive(Clone, Debug, Default)]
 pub struct UriVariables(HashMap<String, String>);
 
@@ -152,13 +153,13 @@ impl FromInput<UriVariables, ViaInput> for UriVariables {
 }
 
 impl UriVariables {
-    /// One variable as text.
+    /// Returns a variable, percent-decoded.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// One variable as `T`.
+    /// Parses a variable.
     ///
     /// # Errors
     /// `-32602` when the template has no such variable or its value does not parse.
@@ -175,12 +176,25 @@ impl UriVariables {
     }
 }
 
-/// A directory out of which `file:` resources are served, and nothing else.
+/// A directory whose files are served as resources.
+///
+/// ```no_run
+/// use carryall_server::{Contents, FileRoot, HandlerError, Resource, UriVariables};
+///
+/// let root = FileRoot::new("/srv/documents").unwrap();
+/// let files = Resource::template("file:///{+path}", "documents", move |variables: UriVariables| {
+///     let root = root.clone();
+///     async move {
+///         let file = root.resolve(variables.text("path").unwrap_or_default())?;
+///         Ok::<_, HandlerError>(Contents::Bytes(tokio::fs::read(file).await?))
+///     }
+/// });
+/// ```
 #[derive(Clone, Debug)]
 pub struct FileRoot(PathBuf);
 
 impl FileRoot {
-    /// Serves the files below `directory`.
+    /// Makes a root of a directory.
     ///
     /// # Errors
     /// When the directory does not exist.
@@ -188,12 +202,12 @@ impl FileRoot {
         directory.as_ref().canonicalize().map(Self)
     }
 
-    /// The file below the root that `relative` means. `..`, absolute paths and links that lead out
-    /// are refused (`server/resources#security-considerations`).
+    /// Returns the path of a file below the root. Refuses `..`, absolute paths, and links that lead out
+    /// of the root (`server/resources#security-considerations`).
     ///
     /// # Errors
-    /// The same "not found" for what is missing and for what lies outside, so that nothing can be
-    /// probed.
+    /// "Resource not found", both for files that do not exist and for files outside of the root, so
+    /// that the file system cannot be probed.
     pub fn resolve(&self, relative: &str) -> Result<PathBuf, HandlerError> {
         let not_found = || HandlerError::resource_not_found(relative);
         let path = Path::new(relative);
@@ -245,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn templates_match_what_they_expand_to() {
+    fn templates_match_their_expansions() {
         let template = UriTemplate::parse("test://template/{id}/data").unwrap();
         assert_eq!(
             template
@@ -275,7 +289,7 @@ mod tests {
 
     // spec: resources-17
     #[test]
-    fn no_path_leads_out_of_the_root() {
+    fn paths_stay_below_the_root() {
         let dir = std::env::temp_dir().join(format!("carryall-root-{}", std::process::id()));
         std::fs::create_dir_all(dir.join("inside")).unwrap();
         std::fs::write(dir.join("inside/a.txt"), "a").unwrap();

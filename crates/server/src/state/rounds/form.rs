@@ -222,7 +222,7 @@ impl FormFields<'_> {
         field.retain(|_, value| !value.is_null());
         if let Some(choices) = choices(&schema) {
             field.insert("type".into(), "string".into());
-            let (keyword, choices) = choices.to_keyword("oneOf");
+            let (keyword, choices) = choices.into_keyword("oneOf");
             field.insert(keyword.into(), choices);
         } else {
             match type_of(&schema) {
@@ -261,7 +261,7 @@ impl FormFields<'_> {
         let items = self.resolved(schema.get("items").unwrap_or(&JsonValue::Null))?;
         let choices =
             choices(&items).ok_or("is a list of something other than an enum of unit variants")?;
-        let (keyword, choices) = choices.to_keyword("anyOf");
+        let (keyword, choices) = choices.into_keyword("anyOf");
         Ok(match keyword {
             "enum" => json!({"type": "string", "enum": choices}),
             _ => json!({keyword: choices}),
@@ -345,7 +345,7 @@ struct FormChoices(Vec<(String, Option<String>)>);
 
 impl FormChoices {
     /// Returns the keyword and its value: `enum`, or `titled` if there are titles.
-    fn to_keyword(self, titled: &'static str) -> (&'static str, JsonValue) {
+    fn into_keyword(self, titled: &'static str) -> (&'static str, JsonValue) {
         if self.0.iter().all(|(_, title)| title.is_none()) {
             return (
                 "enum",

@@ -1,4 +1,4 @@
-//! What can be asked, and what comes back.
+//! Questions to the client, and their answers.
 
 use super::form::{FormLayout, form_of};
 use crate::call::handler_error::HandlerError;
@@ -11,20 +11,20 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 
-/// What the user did with a question (`client/elicitation#response-actions`).
+/// The response of a user to a question (`client/elicitation#response-actions`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "the user may have said no"]
+#[must_use = "the user may have declined"]
 pub enum ElicitOutcome<T> {
-    /// The user agreed; for a form, with these values.
+    /// The user accepted; a form has these values.
     Accepted(T),
-    /// The user said no.
+    /// The user declined.
     Declined,
-    /// The user closed the question without deciding.
+    /// The user dismissed the question without a choice.
     Cancelled,
 }
 
 impl<T> ElicitOutcome<T> {
-    /// The values, if the user agreed.
+    /// Returns the values, if the user accepted.
     #[must_use]
     pub fn accepted(self) -> Option<T> {
         match self {
@@ -51,7 +51,10 @@ impl RoundAnswers {
         Self(given.into_iter())
     }
 
-    /// The next answer, as `read` makes it; `-32602` says which one does not fit, and why.
+    /// Decodes the next answer with `read`.
+    ///
+    /// # Errors
+    /// `-32602`, with the key of the answer and why it is malformed.
     fn next<T>(
         &mut self,
         read: impl FnOnce(JsonValue) -> Result<T, String>,
@@ -69,18 +72,21 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// Something to ask the client: see [`Ctx::ask`](crate::Ctx::ask).
+/// A question to the client; see [`Ctx::ask`](crate::Ctx::ask).
 ///
-/// [`Form<T>`] asks the user for a `T`, [`ElicitRequestFormParams`] for what a form made by hand
-/// says. [`ElicitRequestURLParams`] sends the user to a page; that it is accepted means that the
-/// user has gone there, not that anything has been done. [`CreateMessageRequestParams`] asks the
-/// model and [`ListRootsRequestParams`] asks for the client's roots (both deprecated by SEP-2577).
-/// A tuple asks all of its members in one round.
+/// | Question | asks |
+/// |---|---|
+/// | [`Form<T>`] | the user, for a `T` |
+/// | [`ElicitRequestFormParams`] | the user, with a form built at run time |
+/// | [`ElicitRequestURLParams`] | the user, to open a page; accepted means opened, and no more |
+/// | [`CreateMessageRequestParams`] | the client's model (deprecated by SEP-2577) |
+/// | [`ListRootsRequestParams`] | the client, for its roots (deprecated by SEP-2577) |
+/// | a tuple of up to six questions | all of them, in one round |
 pub trait Question: sealed::Sealed + Send {
-    /// What comes back.
+    /// The answer.
     type Answer;
 
-    /// The requests to the client.
+    /// Returns the requests to the client.
     #[doc(hidden)]
     fn requests(&self) -> Result<Vec<InputRequest>, HandlerError>;
 
@@ -98,7 +104,8 @@ pub struct Form<T> {
 }
 
 impl<T: DeserializeOwned + JsonSchema> Form<T> {
-    /// Asks with this message. Passwords, keys and payment data must not be asked for in forms.
+    /// Makes a form with this message. Forms must not ask for passwords, keys or payment data
+    /// (`client/elicitation#security-considerations`).
     pub fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -139,7 +146,7 @@ fn form(message: &str, schema: RequestedSchema) -> InputRequest {
     ElicitRequestFormParams::new(message, schema).into()
 }
 
-/// What the user has filled in, checked against the form that asked for it.
+/// Reads a filled-in form, and checks it against its schema.
 fn filled_in(
     answer: JsonValue,
     schema: RequestedSchema,
@@ -162,10 +169,10 @@ fn elicited(
     })
 }
 
-/// Whether an answer can be one to this request.
+/// Checks that an answer is of the form that its request asks for.
 ///
 /// # Errors
-/// Why it cannot.
+/// Why it is not.
 pub(crate) fn check_answer(request: &InputRequest, answer: &JsonValue) -> Result<(), String> {
     match request {
         InputRequest::Elicit(question) => elicited(answer.clone(), question).map(drop),
@@ -180,7 +187,7 @@ fn decode<T: DeserializeOwned>(value: JsonValue) -> Result<T, String> {
     carryall_types::decode_value(value).map_err(|error| error.to_string())
 }
 
-/// A question that is one request.
+/// Implements [`Question`] for a question of one request.
 macro_rules! one_request {
     ($question:ty, $answer:ty, $read:expr) => {
         impl sealed::Sealed for $question {}

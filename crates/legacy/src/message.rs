@@ -14,10 +14,6 @@ use std::ops::Range;
 /// Maximum number of messages in one array.
 const MAX_BATCH: usize = 100;
 
-// The names that these types had.
-pub(crate) use LegacyRequest as Request;
-pub(crate) use MalformedMessage as Malformed;
-
 /// One message, from either side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Incoming {

@@ -10,7 +10,7 @@ use super::server_requests::ServerRequests;
 use super::shutdown::Shutdown;
 use super::subscriptions::SubscribedResources;
 use super::tasks::SessionTasks;
-use crate::message::Request;
+use crate::message::LegacyRequest;
 use carryall_proto::sync::Mutex;
 use carryall_proto::{Caller, Meta, Notification, Printable, Response, SharedService};
 use carryall_types::{LoggingLevel, RawJson, RequestId};
@@ -133,7 +133,7 @@ pub(crate) enum SettingChange {
 
 impl SettingChange {
     /// Returns what `request` changes if it succeeds.
-    pub(crate) fn of(request: &Request) -> Option<Self> {
+    pub(crate) fn of(request: &LegacyRequest) -> Option<Self> {
         #[derive(Deserialize)]
         struct LevelParams {
             level: LoggingLevel,

@@ -7,7 +7,7 @@ use super::forward::{self, Forward};
 use super::tasks;
 use super::translate::errors;
 use crate::generate::{self, Emitter};
-use crate::message::Request;
+use crate::message::LegacyRequest;
 use carryall_proto::{Outcome, Params, Response};
 use carryall_types::{ErrorObject, LoggingLevel, Method, RawJson, code};
 use futures_util::future::{AbortHandle, Abortable};
@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// Answers one request.
 pub(crate) fn answer(
     session: &Arc<ClientSession>,
-    request: Request,
+    request: LegacyRequest,
     context: RequestContext,
 ) -> Exchange {
     let (abort, registration) = AbortHandle::new_pair();
@@ -49,7 +49,7 @@ pub(crate) fn answer(
 
 async fn dispatch(
     session: &Arc<ClientSession>,
-    request: &Request,
+    request: &LegacyRequest,
     context: RequestContext,
     out: &Emitter<Outgoing>,
 ) -> Result<RawJson, ErrorObject> {
@@ -93,7 +93,7 @@ async fn dispatch(
     }
 }
 
-fn set_log_level(session: &ClientSession, request: &Request) -> Result<(), ErrorObject> {
+fn set_log_level(session: &ClientSession, request: &LegacyRequest) -> Result<(), ErrorObject> {
     #[derive(Deserialize)]
     struct LevelParams {
         level: LoggingLevel,
@@ -105,7 +105,7 @@ fn set_log_level(session: &ClientSession, request: &Request) -> Result<(), Error
 
 async fn subscribe(
     session: &ClientSession,
-    request: &Request,
+    request: &LegacyRequest,
     context: &RequestContext,
 ) -> Result<(), ErrorObject> {
     let uri = uri_param(request)?;
@@ -120,7 +120,7 @@ async fn subscribe(
         .map_err(|refused| refused.to_error())
 }
 
-fn uri_param(request: &Request) -> Result<String, ErrorObject> {
+fn uri_param(request: &LegacyRequest) -> Result<String, ErrorObject> {
     #[derive(Deserialize)]
     struct UriParams {
         uri: String,
@@ -134,7 +134,7 @@ fn uri_param(request: &Request) -> Result<String, ErrorObject> {
     Ok(uri)
 }
 
-fn decode_params<T: DeserializeOwned>(request: &Request) -> Result<T, ErrorObject> {
+fn decode_params<T: DeserializeOwned>(request: &LegacyRequest) -> Result<T, ErrorObject> {
     let method = &request.method;
     request.params.decode().map_err(|error| {
         ErrorObject::invalid_params(format!("Invalid params of {method}: {error}"))

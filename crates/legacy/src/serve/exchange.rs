@@ -1,7 +1,7 @@
 //! One request of a client, where it came from, and everything that is sent for it.
 
 use crate::generate::Generated;
-use crate::message::Request;
+use crate::message::LegacyRequest;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use carryall_proto::{CallSource, Caller, Notification, Principal, Response};
 use carryall_types::{ErrorObject, RequestId};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(crate) enum Outgoing {
     Notification(Notification),
     /// A server-initiated request: elicitation, sampling or roots.
-    Request(Request),
+    Request(LegacyRequest),
     Response(Response),
 }
 

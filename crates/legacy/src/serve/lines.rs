@@ -10,7 +10,7 @@ use super::initialize::{InitializeOutcome, initialize};
 use super::options::LegacyOptions;
 use super::server_context::ServerContext;
 use crate::generate::Generated;
-use crate::message::{Incoming, Malformed, ParsedBody, Request, parse};
+use crate::message::{Incoming, LegacyRequest, MalformedMessage, ParsedBody, parse};
 use crate::revision::Revision as _;
 use bytes::Bytes;
 use carryall_proto::decode::names_protocol_version;
@@ -102,7 +102,7 @@ impl LegacyChannel {
 
     /// Starts to open a session. A repeated `initialize` opens a new one and cancels all requests
     /// in flight.
-    fn start_initialize(&mut self, request: Request) {
+    fn start_initialize(&mut self, request: LegacyRequest) {
         let (server, context) = (self.server.clone(), self.request_context());
         let params = request.params;
         let outcome =
@@ -225,14 +225,14 @@ impl LegacyChannel {
     /// Answers a line that has no usable id.
     fn refuse(&mut self, why: &str) {
         let error = ErrorObject::new(code::INVALID_REQUEST, why);
-        self.put_malformed(&Malformed {
+        self.put_malformed(&MalformedMessage {
             id: None,
             error,
             is_response: false,
         });
     }
 
-    fn put_malformed(&mut self, malformed: &Malformed) {
+    fn put_malformed(&mut self, malformed: &MalformedMessage) {
         self.outbox.push_back(malformed.encode().into_bytes());
     }
 }

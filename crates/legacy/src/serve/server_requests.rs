@@ -1,6 +1,6 @@
 //! Server-initiated requests (elicitation, sampling, roots) that wait for the client's response.
 
-use crate::message::Request;
+use crate::message::LegacyRequest;
 use carryall_proto::sync::Mutex;
 use carryall_proto::{Outcome, Response};
 use carryall_types::{RawJson, RequestId};
@@ -27,7 +27,7 @@ impl ServerRequests {
         &self,
         method: &str,
         params: RawJson,
-    ) -> Option<(Request, PendingServerRequest)> {
+    ) -> Option<(LegacyRequest, PendingServerRequest)> {
         // Ids are unique across replicas, so that a response finds its request wherever it arrives.
         let mut random = [0; 8];
         getrandom::fill(&mut random).ok()?;
@@ -38,7 +38,7 @@ impl ServerRequests {
             return None;
         }
         pending.insert(id.clone(), sender);
-        let request = Request {
+        let request = LegacyRequest {
             id: RequestId::String(id.as_str().into()),
             method: method.to_owned(),
             params,

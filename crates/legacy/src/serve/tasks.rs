@@ -14,7 +14,7 @@ use super::exchange::{Outgoing, RequestContext};
 use super::forward::{self, Forward};
 use super::translate::errors;
 use crate::generate::{self, Emitter};
-use crate::message::Request;
+use crate::message::LegacyRequest;
 use carryall_proto::{Outcome, Params, Response};
 use carryall_types::{ErrorObject, JsonObject, JsonValue, Method, RawJson, code};
 use futures_util::StreamExt as _;
@@ -48,7 +48,7 @@ pub(crate) fn is_task_method(method: &str) -> bool {
 /// Starts a task and returns the `CreateTaskResult`.
 pub(crate) fn start(
     session: &Arc<ClientSession>,
-    request: &Request,
+    request: &LegacyRequest,
     context: RequestContext,
 ) -> Result<RawJson, ErrorObject> {
     #[derive(Deserialize)]
@@ -70,7 +70,7 @@ pub(crate) fn start(
         .min(session.options.max_task_ttl);
     let mut params: JsonObject = request.params.decode().map_err(invalid)?;
     params.remove("task");
-    let request = Request {
+    let request = LegacyRequest {
         params: RawJson::from(&JsonValue::Object(params)),
         ..request.clone()
     };
@@ -107,7 +107,7 @@ pub(crate) fn start(
 async fn run(
     session: Arc<ClientSession>,
     task: Arc<SessionTask>,
-    request: Request,
+    request: LegacyRequest,
     context: RequestContext,
 ) {
     let server_requests = session.server_requests.clone();
@@ -145,7 +145,7 @@ async fn run(
 /// Answers a request about tasks.
 pub(crate) async fn answer(
     session: &Arc<ClientSession>,
-    request: &Request,
+    request: &LegacyRequest,
     out: &Emitter<Outgoing>,
 ) -> Result<RawJson, ErrorObject> {
     #[derive(Deserialize)]
@@ -179,7 +179,7 @@ pub(crate) async fn answer(
     Ok(RawJson::from(&task.to_json(&session.server_requests)))
 }
 
-fn list(session: &ClientSession, request: &Request) -> Result<RawJson, ErrorObject> {
+fn list(session: &ClientSession, request: &LegacyRequest) -> Result<RawJson, ErrorObject> {
     #[derive(Deserialize)]
     struct CursorParams {
         cursor: Option<String>,

@@ -7,7 +7,7 @@ use super::session::{HttpSession, LimitReached};
 use super::state::EndpointState;
 use super::stream::{DeferredStream, EventBody, StreamControl, StreamKind, write};
 use super::streamable::try_later;
-use crate::message::{Incoming, Malformed, Request};
+use crate::message::{Incoming, LegacyRequest, MalformedMessage};
 use crate::revision::Revision as _;
 use crate::serve::bus::SessionEventKind;
 use crate::serve::client_session::SettingChange;
@@ -28,7 +28,7 @@ impl EndpointState {
     pub(super) async fn answer_request(
         &self,
         session: Arc<HttpSession>,
-        request: Request,
+        request: LegacyRequest,
         head: &RequestHead,
     ) -> LegacyResponse {
         let deferred = DeferredStream::new(session.version().has_polling());
@@ -53,7 +53,7 @@ impl EndpointState {
     pub(super) async fn answer_batch(
         &self,
         session: Arc<HttpSession>,
-        items: Vec<Result<Incoming, Malformed>>,
+        items: Vec<Result<Incoming, MalformedMessage>>,
         head: &RequestHead,
     ) -> LegacyResponse {
         if !session.version().has_batches() {
@@ -80,12 +80,12 @@ impl EndpointState {
                         return try_later(exceeded);
                     }
                 }
-                Err(Malformed {
+                Err(MalformedMessage {
                     id: Some(id),
                     error,
                     ..
                 }) => refuse_item(id, error),
-                Err(Malformed {
+                Err(MalformedMessage {
                     id: None, error, ..
                 }) => return refuse(StatusCode::BAD_REQUEST, error.message),
             }
@@ -166,7 +166,7 @@ impl EndpointState {
     fn exchange(
         &self,
         session: &Arc<HttpSession>,
-        request: Request,
+        request: LegacyRequest,
         head: &RequestHead,
         deferred: &Arc<DeferredStream>,
     ) -> Exchange {

@@ -4,7 +4,7 @@ use super::headers::{LAST_EVENT_ID, MCP_SESSION_ID, RequestHead, accepts};
 use super::session::HttpSession;
 use super::state::EndpointState;
 use super::token;
-use crate::message::{Incoming, ParsedBody, Request, parse};
+use crate::message::{Incoming, LegacyRequest, ParsedBody, parse};
 use crate::serve::bus::SessionEventKind;
 use crate::serve::client_session::{CANCELLED, ClientSession};
 use crate::serve::clock::unix_seconds;
@@ -55,7 +55,7 @@ impl EndpointState {
     }
 
     /// Opens a session (2025-11-25 `basic/transports#session-management`).
-    async fn initialize(&self, request: &Request, head: &RequestHead) -> LegacyResponse {
+    async fn initialize(&self, request: &LegacyRequest, head: &RequestHead) -> LegacyResponse {
         let context = head.context(None);
         let (service, options) = (&self.server.service, &self.options);
         let (negotiated, result) =

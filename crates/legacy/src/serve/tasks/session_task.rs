@@ -2,7 +2,7 @@
 
 use super::internal_error;
 use crate::generate::Emitter;
-use crate::message::Request;
+use crate::message::LegacyRequest;
 use crate::serve::exchange::Outgoing;
 use crate::serve::server_requests::ServerRequests;
 use crate::serve::shutdown::Shutdown;
@@ -44,7 +44,7 @@ struct SessionTaskState {
     /// What the client has not fetched yet.
     notifications: VecDeque<Notification>,
     /// The server-initiated requests that may be pending, each with its number.
-    requests: Vec<(usize, Request)>,
+    requests: Vec<(usize, LegacyRequest)>,
     /// The number of the next server-initiated request.
     next_request: usize,
     /// The size of the arguments, which are held until the task ends.
@@ -137,7 +137,8 @@ impl SessionTask {
     /// Returns the `Task` of the schema.
     pub(super) fn to_json(&self, server_requests: &ServerRequests) -> JsonValue {
         let progress = self.progress.lock();
-        let is_pending = |(_, request): &(usize, Request)| server_requests.is_pending(&request.id);
+        let is_pending =
+            |(_, request): &(usize, LegacyRequest)| server_requests.is_pending(&request.id);
         let status = match &progress.end {
             Some(TaskEnd::Cancelled) => "cancelled",
             Some(TaskEnd::Completed(Outcome::Error(_))) => "failed",

@@ -2,7 +2,7 @@
 
 use super::channels::QueuedMessage;
 use crate::generate::Generated;
-use crate::message::{Incoming, ParsedBody, Request, parse};
+use crate::message::{Incoming, LegacyRequest, ParsedBody, parse};
 use crate::revision::Revision as _;
 use crate::serve::changes;
 use crate::serve::client_session::{CANCELLED, ClientSession};
@@ -164,9 +164,9 @@ impl SseChannel {
         }
     }
 
-    fn start_initialize(&mut self, request: Request) {
+    fn start_initialize(&mut self, request: LegacyRequest) {
         let (state, context) = (Arc::clone(&self.state), self.request_context());
-        let Request { id, params, .. } = request;
+        let LegacyRequest { id, params, .. } = request;
         let outcome = async move {
             let outcome = initialize(&state.server.service, &state.options, &params, &context);
             AssertUnwindSafe(outcome)

@@ -50,7 +50,7 @@ pub fn with_input_handlers(
     let responder = client.input_responder();
     let options =
         options.client_identity(responder.info().clone(), responder.capabilities().clone());
-    let handler: call::InputHandler = Arc::new(move |question| responder.answer(question));
+    let handler: call::InputCallback = Arc::new(move |question| responder.answer(question));
     options.input_handler(handler)
 }
 

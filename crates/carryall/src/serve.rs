@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 /// Serves a server over Streamable HTTP on `address`, with the endpoint at `/mcp`, until the process
 /// receives Ctrl-C or SIGTERM. Then subscriptions are closed, and calls in flight have
-/// [`HttpServer::grace`] to finish.
+/// [`HttpServer::drain_timeout`] to finish.
 ///
 /// With the feature `legacy`, clients of every revision are served. On a loopback address only
 /// requests from this machine are accepted; see [`HttpServer`] for everything that can be set. The

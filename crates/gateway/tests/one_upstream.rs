@@ -231,7 +231,7 @@ async fn headers_are_passed_on_without_credentials() {
     let mut headers = HeaderMap::new();
     for (name, value) in [
         ("mcp-param-region", "eu"),
-        ("mcp-param-never-heard-of", "=?base64?w6k=?="),
+        ("mcp-param-unknown", "=?base64?w6k=?="),
         (
             "traceparent",
             "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01",
@@ -247,7 +247,7 @@ async fn headers_are_passed_on_without_credentials() {
     let seen = fake.seen.lock().unwrap();
     let headers = seen[0].headers().unwrap();
     assert_eq!(headers["mcp-param-region"], "eu");
-    assert_eq!(headers["mcp-param-never-heard-of"], "=?base64?w6k=?=");
+    assert_eq!(headers["mcp-param-unknown"], "=?base64?w6k=?=");
     assert!(headers.contains_key("traceparent"));
     assert!(!format!("{headers:?}").contains("secret"), "{headers:?}");
 }

@@ -29,7 +29,7 @@ mod transport;
 
 pub use era_cache::EraCache;
 pub use http::DualEraHttp;
-pub use options::{DualEraOptions, Era, InputHandler};
+pub use options::{DualEraOptions, Era, InputCallback};
 pub use session_scope::{SessionScope, UnknownSessionScope};
 #[cfg(unix)]
 pub use stdio::DualEraStdio;

@@ -5,7 +5,7 @@
 mod call_common;
 
 use call_common::{CAPABILITIES, FakeServer, by, quick};
-use carryall_legacy::call::{DualEraOptions, InputHandler};
+use carryall_legacy::call::{DualEraOptions, InputCallback};
 use carryall_proto::Call;
 use carryall_testkit as testkit;
 use carryall_types::{ErrorObject, InputRequest, RawJson};
@@ -69,7 +69,7 @@ async fn answer_of(server: &FakeServer) -> Value {
 fn handler(
     answer: impl Fn(&InputRequest) -> Option<Result<Value, ErrorObject>> + Send + Sync + 'static,
 ) -> DualEraOptions {
-    let answers: InputHandler = Arc::new(move |question| {
+    let answers: InputCallback = Arc::new(move |question| {
         let answer = answer(&question)?.map(|answer| RawJson::from(&answer));
         Some(Box::pin(async move { answer }))
     });

@@ -20,11 +20,11 @@ fn server() -> Server {
 }
 
 async fn subscribe(server: &Server) -> MessageStream {
-    let wish =
+    let filter =
         json!({"toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true});
     let mut stream = stream(
         server,
-        call("subscriptions/listen", json!({"notifications": wish})),
+        call("subscriptions/listen", json!({"notifications": filter})),
     )
     .await;
     next_notification(&mut stream).await;

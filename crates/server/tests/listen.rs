@@ -257,7 +257,7 @@ async fn a_waiting_subscriber_is_woken_by_each_change() {
         json!({"resourceSubscriptions": ["x:first"]}),
     )
     .await;
-    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut received) = tokio::sync::mpsc::unbounded_channel();
     let task = tokio::spawn(async move {
         for _ in 0..50 {
             told.send(next_notification(&mut stream).await.1["uri"].clone())
@@ -266,7 +266,7 @@ async fn a_waiting_subscriber_is_woken_by_each_change() {
     });
     for _ in 0..50 {
         server.resource_updated("x:first");
-        let uri = tokio::time::timeout(carryall_testkit::PATIENCE, heard.recv())
+        let uri = tokio::time::timeout(carryall_testkit::PATIENCE, received.recv())
             .await
             .expect("woken");
         assert_eq!(uri, Some(json!("x:first")));

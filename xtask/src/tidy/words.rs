@@ -6,9 +6,9 @@ use super::{code_of, is_word};
 
 const WORDS: [&str; 3] = ["session", "resume", "peer"];
 
-/// Names that others gave: the standard library's, the specification's own, and one that the facade
-/// re-exports from `legacy`.
-const GIVEN: [&str; 8] = [
+/// Names that others gave: the standard library's, the specification's own, and what the facade and
+/// the command line take from `legacy`.
+const GIVEN: [&str; 10] = [
     "peer_addr",
     "mcp_session_id",
     "resume_unwind",
@@ -17,6 +17,8 @@ const GIVEN: [&str; 8] = [
     "peer_certificates",
     "SessionScope",
     "session_scope",
+    "session_bus",
+    "sessions",
 ];
 
 /// Pictures in place of a term, and the term.

@@ -1,7 +1,7 @@
 //! Opens the transport to a target and builds a client on it.
 
 use super::options::ConnectOptions;
-use super::stdio::ServerProcess;
+use super::stdio::ChildServer;
 use crate::elicitation::Prompter;
 use crate::era;
 use crate::error::CliError;
@@ -27,7 +27,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) enum OpenTransport {
     Http(DualEraHttp),
     Unix,
-    Stdio(ServerProcess),
+    Stdio(ChildServer),
 }
 
 /// Opens the transport to `target`; a server on standard streams is started.
@@ -73,7 +73,7 @@ pub(super) async fn open(
         ),
         ServerTarget::Stdio(command) => {
             let spinner = Spinner::new(output, &format!("starting {label}"));
-            let spawning = ServerProcess::spawn(command, &options.env, dual_era, output);
+            let spawning = ChildServer::spawn(command, &options.env, dual_era, output);
             let server = spinner.during(spawning).await?;
             let detected = server.client.clone();
             let builder = builder

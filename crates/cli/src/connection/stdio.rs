@@ -14,12 +14,12 @@ use std::sync::Arc;
 const STDERR_LINES: usize = 12;
 
 /// A child process, and the last lines of its standard error.
-pub(super) struct ServerProcess {
+pub(super) struct ChildServer {
     pub(super) client: DualEraStdio,
     stderr: Arc<Mutex<VecDeque<String>>>,
 }
 
-impl ServerProcess {
+impl ChildServer {
     /// Starts the server. `env` are the values of `--env`.
     pub(super) async fn spawn(
         command: StdioCommand,

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn every_session_scope_is_described() {
+    fn every_scope_is_described() {
         let all: Vec<String> = SessionScope::ALL
             .into_iter()
             .map(|scope| describe_sharing("files", scope))

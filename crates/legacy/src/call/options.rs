@@ -13,7 +13,7 @@ use std::time::Duration;
 ///
 /// `None` leaves the question to the caller of the call that caused it. An error is sent to the
 /// server.
-pub type InputHandler =
+pub type InputCallback =
     Arc<dyn Fn(InputRequest) -> Option<BoxFuture<Result<RawJson, ErrorObject>>> + Send + Sync>;
 
 /// The era to speak with a server.
@@ -36,7 +36,7 @@ pub struct DualEraOptions {
     pub(crate) probe_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
     pub(crate) era_cache: EraCache,
-    pub(crate) input_handler: Option<InputHandler>,
+    pub(crate) input_handler: Option<InputCallback>,
     pub(crate) client_identity: ClientIdentity,
     pub(crate) max_suspended_calls: usize,
     pub(crate) suspension_timeout: Duration,
@@ -119,7 +119,7 @@ impl DualEraOptions {
     /// What answers the questions of servers. Default: their callers do, in rounds
     /// (`basic/patterns/mrtr`).
     #[must_use]
-    pub fn input_handler(mut self, handler: InputHandler) -> Self {
+    pub fn input_handler(mut self, handler: InputCallback) -> Self {
         self.input_handler = Some(handler);
         self
     }

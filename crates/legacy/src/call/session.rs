@@ -16,12 +16,12 @@ pub(crate) use subscriptions::{MAX_URI_BYTES, SessionSubscriptions};
 
 use super::budgets::SessionBudgets;
 use super::identity::ClientIdentity;
-use super::options::{DualEraOptions, InputHandler};
+use super::options::{DualEraOptions, InputCallback};
 use super::translate;
 use super::transport::{OneWayMessage, SessionError, SessionTransport};
 use crate::message::LegacyRequest;
 use crate::revision::REVISIONS;
-use background::BackgroundTasks;
+use background::BoundedTasks;
 use carryall_proto::budget::Amount;
 use carryall_proto::sync::Mutex;
 use carryall_proto::{Call, CallError, Notification, Outcome, PrintableFmt, Response};
@@ -54,7 +54,7 @@ const MAX_HANDLED_QUESTIONS: Amount = Amount::new(256, 16 * 1024 * 1024);
 /// A session after its handshake. Dropping it ends the session on the server.
 pub(crate) struct LegacySession {
     requests: SessionRequests,
-    input_handler: Option<InputHandler>,
+    input_handler: Option<InputCallback>,
     budgets: Arc<SessionBudgets>,
     version: ProtocolVersion,
     /// The result of `initialize`.
@@ -70,8 +70,8 @@ pub(crate) struct LegacySession {
     is_retired: AtomicBool,
     /// Whether a question was refused, with a warning, because its call is unknown.
     has_warned: AtomicBool,
-    outgoing: BackgroundTasks,
-    handled_questions: BackgroundTasks,
+    outgoing: BoundedTasks,
+    handled_questions: BoundedTasks,
 }
 
 /// The first request of every session.
@@ -158,8 +158,8 @@ impl LegacySession {
             is_listening: AtomicBool::new(false),
             is_retired: AtomicBool::new(false),
             has_warned: AtomicBool::new(false),
-            outgoing: BackgroundTasks::new(MAX_OUTGOING),
-            handled_questions: BackgroundTasks::new(MAX_HANDLED_QUESTIONS),
+            outgoing: BoundedTasks::new(MAX_OUTGOING),
+            handled_questions: BoundedTasks::new(MAX_HANDLED_QUESTIONS),
         });
         if session.transport().is_multiplexed() {
             session.listen();

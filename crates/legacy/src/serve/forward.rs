@@ -32,7 +32,7 @@ struct RoundResult {
 }
 
 /// What the next round is called with.
-struct RoundInput {
+struct RoundResponses {
     responses: RawJson,
     state: Option<RawJson>,
 }
@@ -46,7 +46,7 @@ pub(crate) async fn run(forward: &Forward<'_>, params: Params) -> Result<RawJson
         progress_token,
         extra_meta,
     } = RequestParams::split(params)?;
-    let mut input: Option<RoundInput> = None;
+    let mut input: Option<RoundResponses> = None;
     let mut elicitations = UrlElicitations::default();
     // Of a client that waits for tasks of 2026-07-28, once the service requires them.
     let mut meta_with_tasks: Option<Meta> = None;
@@ -92,7 +92,7 @@ pub(crate) async fn run(forward: &Forward<'_>, params: Params) -> Result<RawJson
                 let attempt = u32::try_from(round).unwrap_or(u32::MAX);
                 tokio::time::sleep(STATE_ONLY_DELAY.delay(attempt, u64::from(attempt))).await;
             }
-            input = Some(RoundInput {
+            input = Some(RoundResponses {
                 responses: forward.ask_client(requests, &mut elicitations).await?,
                 state: asked.request_state,
             });

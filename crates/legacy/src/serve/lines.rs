@@ -54,7 +54,7 @@ struct LegacyChannel {
     server: ServerContext,
     /// Identifies the channel as the client.
     source: CallSource,
-    state: ChannelState,
+    state: LegacyChannelState,
     in_flight: SelectAll<ChannelWork>,
     changes: Option<Generated<Notification>>,
     outbox: VecDeque<Bytes>,
@@ -62,7 +62,7 @@ struct LegacyChannel {
     waker: Option<Waker>,
 }
 
-enum ChannelState {
+enum LegacyChannelState {
     /// Before `initialize`.
     New,
     Initializing(PendingInitialize),
@@ -91,7 +91,7 @@ impl LegacyChannel {
         Self {
             server,
             source,
-            state: ChannelState::New,
+            state: LegacyChannelState::New,
             in_flight: SelectAll::new(),
             changes: None,
             outbox: VecDeque::new(),
@@ -107,12 +107,12 @@ impl LegacyChannel {
         let params = request.params;
         let outcome =
             async move { initialize(&server.service, &server.options, &params, &context).await };
-        let previous = match std::mem::replace(&mut self.state, ChannelState::New) {
-            ChannelState::Open(session) => Some(session),
-            ChannelState::New | ChannelState::Initializing(_) => None,
+        let previous = match std::mem::replace(&mut self.state, LegacyChannelState::New) {
+            LegacyChannelState::Open(session) => Some(session),
+            LegacyChannelState::New | LegacyChannelState::Initializing(_) => None,
         };
         self.in_flight = SelectAll::new();
-        self.state = ChannelState::Initializing(PendingInitialize {
+        self.state = LegacyChannelState::Initializing(PendingInitialize {
             id: request.id,
             outcome: Box::pin(outcome),
             early: VecDeque::new(),
@@ -122,12 +122,12 @@ impl LegacyChannel {
     }
 
     fn finish_initialize(&mut self, outcome: InitializeOutcome) {
-        let ChannelState::Initializing(PendingInitialize {
+        let LegacyChannelState::Initializing(PendingInitialize {
             id,
             early,
             previous,
             ..
-        }) = std::mem::replace(&mut self.state, ChannelState::New)
+        }) = std::mem::replace(&mut self.state, LegacyChannelState::New)
         else {
             return;
         };
@@ -149,7 +149,7 @@ impl LegacyChannel {
             }
         };
         let Some(session) = session else { return };
-        self.state = ChannelState::Open(Arc::clone(&session));
+        self.state = LegacyChannelState::Open(Arc::clone(&session));
         for body in early {
             self.on_body(&session, body);
         }
@@ -250,31 +250,31 @@ impl FallbackChannel for LegacyChannel {
         );
         match (&mut self.state, parsed) {
             (
-                ChannelState::New | ChannelState::Open(_),
+                LegacyChannelState::New | LegacyChannelState::Open(_),
                 Ok(ParsedBody::One(Incoming::Request(request))),
             ) if is_initialize => self.start_initialize(request),
-            (ChannelState::New, Ok(ParsedBody::One(Incoming::Request(request))))
+            (LegacyChannelState::New, Ok(ParsedBody::One(Incoming::Request(request))))
                 if request.method == "ping" =>
             {
                 let pong = Response::result(request.id, RawJson::EMPTY_OBJECT);
                 self.put(&Outgoing::Response(pong));
             }
-            (ChannelState::New, _) => return false,
-            (ChannelState::Initializing(pending), Ok(body))
+            (LegacyChannelState::New, _) => return false,
+            (LegacyChannelState::Initializing(pending), Ok(body))
                 if pending.early.len() < MAX_EARLY
                     && pending.early_bytes + line.len() <= MAX_EARLY_BYTES =>
             {
                 pending.early_bytes += line.len();
                 pending.early.push_back(body);
             }
-            (ChannelState::Initializing(_), Ok(_)) => {
+            (LegacyChannelState::Initializing(_), Ok(_)) => {
                 self.refuse("Invalid request: too many messages before initialize was answered");
             }
-            (ChannelState::Open(session), Ok(body)) => {
+            (LegacyChannelState::Open(session), Ok(body)) => {
                 let session = Arc::clone(session);
                 self.on_body(&session, body);
             }
-            (ChannelState::Initializing(_) | ChannelState::Open(_), Err(malformed)) => {
+            (LegacyChannelState::Initializing(_) | LegacyChannelState::Open(_), Err(malformed)) => {
                 self.put_malformed(&malformed);
             }
         }
@@ -289,7 +289,7 @@ impl FallbackChannel for LegacyChannel {
             if let Some(message) = self.outbox.pop_front() {
                 return Poll::Ready(message);
             }
-            if let ChannelState::Initializing(pending) = &mut self.state
+            if let LegacyChannelState::Initializing(pending) = &mut self.state
                 && let Poll::Ready(outcome) = pending.outcome.as_mut().poll(cx)
             {
                 self.finish_initialize(outcome);
@@ -318,7 +318,7 @@ impl FallbackChannel for LegacyChannel {
     fn is_idle(&self) -> bool {
         self.in_flight.is_empty()
             && self.outbox.is_empty()
-            && !matches!(self.state, ChannelState::Initializing(_))
+            && !matches!(self.state, LegacyChannelState::Initializing(_))
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 /// Background tasks of one session, bounded in number and in the bytes that they hold. Dropping
 /// this aborts them.
-pub(super) struct BackgroundTasks {
+pub(super) struct BoundedTasks {
     tasks: Mutex<JoinSet<()>>,
     /// Not accounted to a caller: the server causes this work.
     budget: Budget,
@@ -20,7 +20,7 @@ pub(super) struct BackgroundTasks {
 #[derive(Debug)]
 pub(super) struct NotSpawned;
 
-impl BackgroundTasks {
+impl BoundedTasks {
     pub(super) fn new(limit: Amount) -> Self {
         Self {
             tasks: Mutex::default(),

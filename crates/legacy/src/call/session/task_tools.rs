@@ -71,7 +71,7 @@ impl TaskOnlyTools {
 }
 
 #[derive(Deserialize)]
-struct ToolPage {
+struct TaskToolPage {
     tools: Vec<JsonValue>,
     #[serde(default, rename = "nextCursor")]
     next_cursor: Option<String>,
@@ -83,7 +83,7 @@ async fn list(requests: &SessionRequests) -> Result<HashSet<String>, SessionErro
     let mut params = json!({});
     for _ in 0..MAX_PAGES {
         let request = requests.request("tools/list", &params);
-        let page: ToolPage = match requests::outcome(&**requests.transport(), request).await? {
+        let page: TaskToolPage = match requests::outcome(&**requests.transport(), request).await? {
             Outcome::Result(page) => page.decode().map_err(|error| {
                 CallError::Malformed(format!("the answer to tools/list: {error}"))
             })?,

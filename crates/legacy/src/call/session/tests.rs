@@ -55,7 +55,7 @@ async fn unread_answers_to_the_server_are_bounded_in_number_and_bytes() {
 
 #[tokio::test(start_paused = true)]
 async fn questions_that_an_input_handler_works_on_are_bounded() {
-    let handler: InputHandler = Arc::new(|_| Some(Box::pin(std::future::pending())));
+    let handler: InputCallback = Arc::new(|_| Some(Box::pin(std::future::pending())));
     let (session, transport) = session(DualEraOptions::default().input_handler(handler)).await;
     let form = json!({"message": "?", "requestedSchema": {"type": "object", "properties": {}}});
     for n in 0..MAX_HANDLED_QUESTIONS.items + 5 {

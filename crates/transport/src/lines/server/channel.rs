@@ -331,7 +331,7 @@ impl ServerChannel {
                     return;
                 };
                 let reason = Printable(reason.as_deref().unwrap_or("none given"));
-                tracing::debug!(%id, %reason, "cancelled by the client");
+                tracing::debug!(%id, reason = %Printable(reason), "cancelled by the client");
                 abort.iter().for_each(AbortHandle::abort);
             }
             _ => {

@@ -72,7 +72,7 @@ pub(crate) struct ResumableStream {
     pub(crate) session: Arc<str>,
     /// See [`ResumableStream::new`].
     polls: bool,
-    state: Mutex<StreamState>,
+    state: Mutex<ResumableStreamState>,
     /// The reader has read something, or was attached or detached.
     reader_changed: Notify,
     /// A pause has begun.
@@ -91,7 +91,7 @@ pub(crate) struct CallerUsage {
 }
 
 #[derive(Default)]
-struct StreamState {
+struct ResumableStreamState {
     events: VecDeque<StoredEvent>,
     bytes: usize,
     /// The number of the last event. The first one is 1; 0 is the opening event without data.
@@ -309,7 +309,7 @@ impl ResumableStream {
     }
 }
 
-impl StreamState {
+impl ResumableStreamState {
     /// Evicts the oldest event if it was read.
     fn evict(&mut self) -> bool {
         let read = self.read;
@@ -388,7 +388,7 @@ impl StreamCursor {
     }
 }
 
-impl StreamState {
+impl ResumableStreamState {
     /// Detaches the reader. The next one has another number.
     fn detach(&mut self) {
         self.reader += 1;

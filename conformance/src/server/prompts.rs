@@ -2,7 +2,6 @@
 //! `rounds`.
 
 use crate::media;
-use carryall::Ctx;
 use carryall::server::{
     CompletionQuery, HandlerError, Prompt, PromptArguments, ServerBuilder, matching,
 };
@@ -35,21 +34,18 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
         )
 }
 
-async fn simple(_: Ctx, _: PromptArguments) -> &'static str {
+async fn simple() -> &'static str {
     "This is a simple prompt for testing."
 }
 
-async fn with_arguments(_: Ctx, arguments: PromptArguments) -> Result<String, HandlerError> {
+async fn with_arguments(arguments: PromptArguments) -> Result<String, HandlerError> {
     let (first, second): (String, String) = (arguments.get("arg1")?, arguments.get("arg2")?);
     Ok(format!(
         "Prompt with arguments: arg1='{first}', arg2='{second}'"
     ))
 }
 
-async fn with_resource(
-    _: Ctx,
-    arguments: PromptArguments,
-) -> Result<Vec<PromptMessage>, HandlerError> {
+async fn with_resource(arguments: PromptArguments) -> Result<Vec<PromptMessage>, HandlerError> {
     let uri: String = arguments.get("resourceUri")?;
     let resource = ResourceContents::text(uri, "Embedded resource content for testing.")
         .with_mime_type("text/plain");
@@ -59,7 +55,7 @@ async fn with_resource(
     ])
 }
 
-async fn with_image(_: Ctx, _: PromptArguments) -> Vec<PromptMessage> {
+async fn with_image() -> Vec<PromptMessage> {
     vec![
         PromptMessage::user(media::image()),
         PromptMessage::user("Please analyze the image above."),

@@ -1,7 +1,6 @@
 //! Resources: text, bytes and a template.
 
 use crate::media;
-use carryall::Ctx;
 use carryall::server::{CompletionQuery, HandlerError, Resource, ServerBuilder, UriVariables};
 use serde_json::json;
 
@@ -34,19 +33,19 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
         })
 }
 
-async fn text(_: Ctx, _: UriVariables) -> &'static str {
+async fn text() -> &'static str {
     "This is the content of the static text resource."
 }
 
-async fn watched(_: Ctx, _: UriVariables) -> &'static str {
+async fn watched() -> &'static str {
     "This is the content of the watched resource."
 }
 
-async fn binary(_: Ctx, _: UriVariables) -> Vec<u8> {
+async fn binary() -> Vec<u8> {
     media::PNG.to_vec()
 }
 
-async fn by_id(_: Ctx, variables: UriVariables) -> Result<String, HandlerError> {
+async fn by_id(variables: UriVariables) -> Result<String, HandlerError> {
     let id: String = variables.get("id")?;
     Ok(json!({"id": id, "templateTest": true, "data": format!("Data for ID: {id}")}).to_string())
 }

@@ -63,12 +63,12 @@ async fn slow_compute(
     format!("Computed {label} in {seconds} s")
 }
 
-async fn fails(_: Ctx) -> Result<&'static str, HandlerError> {
+async fn fails() -> Result<&'static str, HandlerError> {
     sleep(Duration::from_secs(1)).await;
     Err(HandlerError::new("The job failed, as it always does"))
 }
 
-async fn breaks(_: Ctx) -> Result<&'static str, HandlerError> {
+async fn breaks() -> Result<&'static str, HandlerError> {
     Err(HandlerError::protocol(ErrorObject::new(
         code::INTERNAL_ERROR,
         "The job broke the protocol",

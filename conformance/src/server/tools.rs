@@ -58,19 +58,19 @@ fn by_region() -> Tool {
     .description("Runs in a region, which routers read from a header")
 }
 
-async fn simple_text(_: Ctx) -> &'static str {
+async fn simple_text() -> &'static str {
     "This is a simple text response for testing."
 }
 
-async fn image(_: Ctx) -> ContentBlock {
+async fn image() -> ContentBlock {
     media::image()
 }
 
-async fn audio(_: Ctx) -> ContentBlock {
+async fn audio() -> ContentBlock {
     media::audio()
 }
 
-async fn embedded(_: Ctx) -> ContentBlock {
+async fn embedded() -> ContentBlock {
     let resource = ResourceContents::text(
         "test://embedded-resource",
         "This is an embedded resource content.",
@@ -78,7 +78,7 @@ async fn embedded(_: Ctx) -> ContentBlock {
     ContentBlock::resource(resource.with_mime_type("text/plain"))
 }
 
-async fn mixed(_: Ctx) -> ToolOutput {
+async fn mixed() -> ToolOutput {
     let data = json!({"test": "data", "value": 123}).to_string();
     let resource = ResourceContents::text("test://mixed-content-resource", data)
         .with_mime_type("application/json");
@@ -89,7 +89,7 @@ async fn mixed(_: Ctx) -> ToolOutput {
     ])
 }
 
-async fn fails(_: Ctx) -> Result<(), HandlerError> {
+async fn fails() -> Result<(), HandlerError> {
     Err(HandlerError::new(
         "This tool intentionally returns an error for testing",
     ))

@@ -330,7 +330,7 @@ impl ServerChannel {
                 let Some(abort) = self.in_flight.cancel(&id) else {
                     return;
                 };
-                let reason = Printable(reason.as_deref().unwrap_or("none given"));
+                let reason = reason.as_deref().unwrap_or("none given");
                 tracing::debug!(%id, reason = %Printable(reason), "cancelled by the client");
                 abort.iter().for_each(AbortHandle::abort);
             }

@@ -176,7 +176,7 @@ fn an_external_reference_is_rejected_and_not_fetched() {
         compile(&similar).unwrap_err(),
         SchemaProblem::ExternalRef(url.clone())
     );
-    assert!(listener.accept().is_err(), "nobody connected");
+    assert!(listener.accept().is_err(), "no connection was made");
 }
 
 // spec: json-schema-08

@@ -120,12 +120,12 @@ impl KeyNames {
         }
     }
 
-    /// The hash of a row, by its [`row_name`].
+    /// Returns the key of a row's hash, from its [`row_name`].
     fn row(&self, row_name: &str) -> String {
         format!("{}:row:{row_name}", self.prefix)
     }
 
-    /// The sorted set of rows of a kind by `due_at`.
+    /// Returns the key of the sorted set of a kind's rows by `due_at`.
     fn due(&self, kind: &str) -> String {
         format!("{}:due:{kind}", self.prefix)
     }

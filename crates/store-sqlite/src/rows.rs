@@ -68,9 +68,9 @@ pub(crate) fn replace(database: &mut Database, row: &Row) -> rusqlite::Result<bo
     })
 }
 
-/// Neither reads the value nor rewrites its pages: SQLite overwrites a row of the same size in
-/// place, and only those of its pages that differ. Listeners are not notified, so nothing is added
-/// to the table of changes.
+/// Sets `due_at` without reading the value or rewriting its pages: SQLite overwrites a row of the
+/// same size in place, and only those of its pages that differ. Listeners are not notified, so
+/// nothing is added to the table of changes.
 pub(crate) fn reschedule(
     database: &mut Database,
     (kind, key): (&str, &str),

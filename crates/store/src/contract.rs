@@ -170,7 +170,7 @@ async fn replace_and_remove_require_the_current_version(store: &impl Store) {
     );
 }
 
-/// This is how leases are renewed.
+/// Tests `reschedule`, which renews leases.
 async fn reschedule_changes_only_due_at_and_version(store: &impl Store) {
     let first = Row {
         due_at: Some(10),
@@ -239,7 +239,7 @@ async fn reschedule_changes_only_due_at_and_version(store: &impl Store) {
     );
 }
 
-/// Otherwise every renewal of every lease would wake all replicas.
+/// Tests that renewing a lease does not wake all replicas.
 async fn reschedule_does_not_notify_listeners(store: &impl Store) {
     store.insert(row("k"), 0).await.unwrap();
     store.insert(row("other"), 0).await.unwrap();

@@ -53,7 +53,7 @@ pub mod meta_key {
         id.contains('/') && is_valid(id)
     }
 
-    /// A label starts with a letter and ends with a letter or digit, with letters, digits and
+    /// Matches a label: starts with a letter, ends with a letter or digit, with letters, digits and
     /// hyphens in between.
     fn is_label(label: &str) -> bool {
         let bytes = label.as_bytes();
@@ -64,8 +64,8 @@ pub mod meta_key {
                 .all(|b| b.is_ascii_alphanumeric() || *b == b'-')
     }
 
-    /// A name is empty, or starts and ends with a letter or digit, with these and `-`, `_`, `.` in
-    /// between.
+    /// Matches a name: empty, or starts and ends with a letter or digit, with these and `-`, `_`,
+    /// `.` in between.
     fn is_name(name: &str) -> bool {
         let bytes = name.as_bytes();
         let outer = |b: Option<&u8>| b.is_none_or(u8::is_ascii_alphanumeric);

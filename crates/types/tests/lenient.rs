@@ -20,7 +20,7 @@ fn an_unknown_icon_theme_is_kept() {
     assert_eq!(
         serde_json::to_value(&decoded.tools[0]).unwrap(),
         list["tools"][0],
-        "kept for whoever is next"
+        "the theme round-trips"
     );
 }
 

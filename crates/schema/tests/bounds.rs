@@ -9,7 +9,7 @@ use common::{accepts, check, compile};
 use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
 
-/// The time limit of each step, for a slow machine and without optimization.
+/// The time limit of each step, for a slow machine and without optimisation.
 const SOON: Duration = Duration::from_secs(20);
 
 /// Drops a value without recursion.

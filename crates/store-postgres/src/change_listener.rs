@@ -41,7 +41,7 @@ impl ChangeListener {
             self.forward(&mut listener).await;
             drop(listener);
             listener = self.reconnect().await;
-            // After reconnecting, so that a listener that reads all rows now misses no later change.
+            // Only now, so that a listener that then reads all rows misses no later change.
             self.listeners.notify_lagged();
         }
     }

@@ -4,7 +4,11 @@
 //! # async fn example() -> Result<(), carryall_store::StoreError> {
 //! use carryall_store_postgres::Postgres;
 //!
-//! let store = Postgres::builder("postgres://carryall@db.internal/carryall").schema("mcp").connections(16).connect().await?;
+//! let store = Postgres::builder("postgres://carryall@db.internal/carryall")
+//!     .schema("mcp")
+//!     .connections(16)
+//!     .connect()
+//!     .await?;
 //! # let _ = store;
 //! # Ok(())
 //! # }

@@ -33,7 +33,7 @@ impl ChangeSubscriber {
         loop {
             self.forward(subscription).await;
             subscription = self.resubscribe().await;
-            // After subscribing, so that a listener that reads all rows now misses no later change.
+            // Only now, so that a listener that then reads all rows misses no later change.
             self.listeners.notify_lagged();
         }
     }

@@ -72,7 +72,7 @@ impl Redis {
         Self::builder(url).connect().await
     }
 
-    /// Runs one of the scripts that write a row. The last argument is `now` or the expected version.
+    /// Runs one of the scripts that write a row. `condition` is `now` or the version to replace.
     async fn put(&self, script: &redis::Script, row: Row, condition: u64) -> StoreResult<bool> {
         let KeyNames {
             channel, expiries, ..

@@ -7,7 +7,14 @@
 //! use carryall_store_sqlite::Sqlite;
 //!
 //! let store = Sqlite::in_memory()?;
-//! let row = Row { kind: "note", key: "1".into(), version: 1, value: "hello".into(), expires_at: None, due_at: None };
+//! let row = Row {
+//!     kind: "note",
+//!     key: "1".into(),
+//!     version: 1,
+//!     value: "hello".into(),
+//!     expires_at: None,
+//!     due_at: None,
+//! };
 //! assert!(store.insert(row.clone(), 0).await?);
 //! assert_eq!(store.get("note", "1", 0).await?, Some(row));
 //! # Ok(())

@@ -240,7 +240,7 @@ impl InputResponses {
     /// Inserts the response to the request under `key`.
     ///
     /// # Errors
-    /// When `answer` cannot be serialized as JSON.
+    /// When `answer` cannot be serialised as JSON.
     pub fn insert<T: Serialize>(
         &mut self,
         key: impl Into<String>,

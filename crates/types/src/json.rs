@@ -37,7 +37,7 @@ impl RawJson {
     /// Wraps text that is known to be one well-formed JSON value. Only the encoding is checked:
     /// bytes that are not UTF-8 become `null`.
     ///
-    /// Meant for text that was just scanned or serialized. Other text makes the message that
+    /// Meant for text that was just scanned or serialised. Other text makes the message that
     /// contains it malformed.
     ///
     /// # Panics
@@ -98,7 +98,7 @@ impl RawJson {
         Ok(Self(text))
     }
 
-    /// Serializes a value.
+    /// Serialises a value.
     ///
     /// # Errors
     /// When `Serialize` fails, for example because a map has keys that are not strings.

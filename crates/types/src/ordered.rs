@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// Serializes the pairs as one JSON object.
+/// Serialises the pairs as one JSON object.
 pub(crate) fn serialize<T: Serialize, S: Serializer>(
     members: &[(String, T)],
     s: S,
@@ -18,7 +18,7 @@ pub(crate) fn serialize<T: Serialize, S: Serializer>(
     s.collect_map(members.iter().map(|(name, value)| (name, value)))
 }
 
-/// Deserializes one JSON object into pairs.
+/// Deserialises one JSON object into pairs.
 pub(crate) fn deserialize<'de, T, D>(deserializer: D) -> Result<Vec<(String, T)>, D::Error>
 where
     T: Deserialize<'de>,

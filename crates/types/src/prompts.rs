@@ -65,7 +65,7 @@ object! {
             cache_scope: CacheScope = "cacheScope",
         }
         optional {
-            /// The cursor of the next page; absent on the last page. An empty string is a cursor too.
+            /// The cursor of the next page; absent on the last page. It may be an empty string.
             next_cursor / with_next_cursor: String = "nextCursor",
             /// The `_meta` member.
             meta / with_meta: JsonObject = "_meta",

@@ -356,7 +356,7 @@ impl<'de> Deserialize<'de> for StopReason {
     }
 }
 
-/// Serializes integers without a fraction: `1`, not `1.0`.
+/// Serialises integers without a fraction: `1`, not `1.0`.
 fn plain<S: Serializer>(number: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
     number.map(Plain::from).serialize(serializer)
 }

@@ -24,7 +24,7 @@ object! {
             icons / with_icons: Vec<Icon> = "icons",
             /// The JSON Schema of `structuredContent`.
             output_schema / with_output_schema: JsonObject = "outputSchema",
-            /// Hints about the tool's behavior.
+            /// Hints about the tool's behaviour.
             annotations / with_annotations: ToolAnnotations = "annotations",
             /// The `_meta` member.
             meta / with_meta: JsonObject = "_meta",
@@ -46,7 +46,7 @@ impl Tool {
 }
 
 object! {
-    /// Hints about a tool's behavior. They are not guaranteed to be true: never base decisions on
+    /// Hints about a tool's behaviour. They are not guaranteed to be true: never base decisions on
     /// the hints of an untrusted server.
     #[derive(Default)]
     pub struct ToolAnnotations {
@@ -109,7 +109,7 @@ object! {
             cache_scope: CacheScope = "cacheScope",
         }
         optional {
-            /// The cursor of the next page; absent on the last page. An empty string is a cursor too.
+            /// The cursor of the next page; absent on the last page. It may be an empty string.
             next_cursor / with_next_cursor: String = "nextCursor",
             /// The `_meta` member.
             meta / with_meta: JsonObject = "_meta",

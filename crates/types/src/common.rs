@@ -68,6 +68,7 @@ impl<'de> Deserialize<'de> for KnownRoles {
 /// The background an icon is designed for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum IconTheme {
     /// A light background.
     Light,

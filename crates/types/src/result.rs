@@ -11,6 +11,7 @@ use std::fmt;
 /// The server writes it beside the members of the result, and the client checks it before it
 /// decodes them. The result types therefore have no such field.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ResultType {
     /// A final result. Also the meaning of an absent `resultType`.
     #[default]

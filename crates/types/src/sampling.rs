@@ -293,6 +293,7 @@ pub enum IncludeContext {
 
 /// The reason why a model stopped. The set is open, since providers define their own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum StopReason {
     /// `endTurn`: the model finished its turn.
     EndTurn,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 /// A known revision of the protocol, ordered from oldest to newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum ProtocolVersion {
     /// `2024-11-05`.
     V2024_11_05,

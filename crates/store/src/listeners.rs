@@ -59,7 +59,7 @@ impl ChangeListeners {
             kind,
             queue: Arc::downgrade(&queue),
         });
-        Box::pin(ChangeStream(queue))
+        Box::pin(QueuedChangeStream(queue))
     }
 
     /// Notifies the listeners of this kind that the row with this key has changed.
@@ -115,9 +115,9 @@ impl QueuedChanges {
     }
 }
 
-struct ChangeStream(Arc<Mutex<QueuedChanges>>);
+struct QueuedChangeStream(Arc<Mutex<QueuedChanges>>);
 
-impl Stream for ChangeStream {
+impl Stream for QueuedChangeStream {
     type Item = RowChange;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<RowChange>> {

@@ -1,6 +1,6 @@
 //! Reads the keywords of one subschema.
 
-use super::walk::{Reference, ResourceIndex, SchemaResource, SchemaWalk, UnreadSchema};
+use super::walk::{Reference, SchemaResource, SchemaResourceId, SchemaWalk, UnreadSchema};
 use super::{NodeId, SchemaNode};
 use crate::{MAX_PATTERNS, SchemaProblem};
 use carryall_types::{JsonObject, JsonValue};
@@ -14,7 +14,7 @@ impl<'a> SchemaWalk<'a> {
         object: &'a JsonObject,
         id: NodeId,
         depth: usize,
-        outer: ResourceIndex,
+        outer: SchemaResourceId,
     ) -> Result<(), SchemaProblem> {
         self.ids.insert(std::ptr::from_ref(object), id);
         let alone = self.dialect.is_classic() && object.contains_key("$ref");
@@ -54,7 +54,7 @@ impl<'a> SchemaWalk<'a> {
         keyword: &str,
         value: &'a JsonValue,
         depth: usize,
-        resource: ResourceIndex,
+        resource: SchemaResourceId,
         node: &mut SchemaNode,
     ) -> Result<bool, SchemaProblem> {
         let inner = depth + 1;
@@ -128,7 +128,7 @@ impl<'a> SchemaWalk<'a> {
         value: &'a JsonValue,
         from: NodeId,
         depth: usize,
-        resource: ResourceIndex,
+        resource: SchemaResourceId,
         node: &mut SchemaNode,
     ) -> Result<(), SchemaProblem> {
         match (keyword, value) {
@@ -194,9 +194,9 @@ impl<'a> SchemaWalk<'a> {
         &mut self,
         object: &'a JsonObject,
         id: NodeId,
-        outer: ResourceIndex,
+        outer: SchemaResourceId,
         alone: bool,
-    ) -> Result<ResourceIndex, SchemaProblem> {
+    ) -> Result<SchemaResourceId, SchemaProblem> {
         let text = |keyword| object.get(keyword).and_then(JsonValue::as_str);
         let mut resource = outer;
         let fragment = text(self.dialect.id_keyword()).filter(|_| self.dialect.is_classic());
@@ -234,7 +234,7 @@ impl<'a> SchemaWalk<'a> {
         Ok(resource)
     }
 
-    fn anchor(&mut self, resource: ResourceIndex, name: &'a str, id: NodeId) {
+    fn anchor(&mut self, resource: SchemaResourceId, name: &'a str, id: NodeId) {
         if let Some(resource) = resource {
             self.anchors.insert((resource, name), id);
         }

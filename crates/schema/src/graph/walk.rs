@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 /// The resource that a subschema belongs to. `None` for a subschema that is reached only by a
 /// reference: its base URI depends on unknown keywords.
-pub(super) type ResourceIndex = Option<usize>;
+pub(super) type SchemaResourceId = Option<usize>;
 
 /// The state of reading a schema.
 pub(super) struct SchemaWalk<'a> {
@@ -40,7 +40,7 @@ pub(super) struct SchemaResource<'a> {
 /// A `$ref`, `$dynamicRef` or `$recursiveRef`.
 pub(super) struct Reference<'a> {
     pub(super) from: NodeId,
-    pub(super) resource: ResourceIndex,
+    pub(super) resource: SchemaResourceId,
     pub(super) uri: &'a str,
     pub(super) dynamic: bool,
 }
@@ -51,7 +51,7 @@ pub(super) enum UnreadSchema<'a> {
         value: &'a JsonValue,
         id: NodeId,
         depth: usize,
-        resource: ResourceIndex,
+        resource: SchemaResourceId,
     },
     Data {
         value: &'a JsonValue,
@@ -142,7 +142,7 @@ impl<'a> SchemaWalk<'a> {
         &mut self,
         value: &'a JsonValue,
         depth: usize,
-        resource: ResourceIndex,
+        resource: SchemaResourceId,
     ) -> Result<NodeId, SchemaProblem> {
         if depth > MAX_DEPTH {
             return Err(SchemaProblem::TooDeep);
@@ -165,7 +165,7 @@ impl<'a> SchemaWalk<'a> {
         &mut self,
         schemas: &'a [JsonValue],
         depth: usize,
-        resource: ResourceIndex,
+        resource: SchemaResourceId,
     ) -> Result<Vec<NodeId>, SchemaProblem> {
         schemas
             .iter()
@@ -177,7 +177,7 @@ impl<'a> SchemaWalk<'a> {
         &mut self,
         schemas: &'a JsonObject,
         depth: usize,
-        resource: ResourceIndex,
+        resource: SchemaResourceId,
     ) -> Result<Vec<(&'a str, NodeId)>, SchemaProblem> {
         self.spend(2)?;
         let mut ids = Vec::with_capacity(schemas.len().min(MAX_SUBSCHEMAS));

@@ -284,7 +284,7 @@ async fn idle_processes_are_ended_except_for_the_last_one() {
             tokio::time::sleep(Duration::from_millis(10)).await
         }
     };
-    tokio::time::timeout(testkit::PATIENCE, ended)
+    tokio::time::timeout(testkit::TIMEOUT, ended)
         .await
         .expect("the unused process ends");
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -612,7 +612,7 @@ async fn a_stream_of_changes_has_what_was_asked_for_and_ends_with_the_session() 
 
     assert!(call(&client, tool("exit")).await.is_err());
     let next = std::future::poll_fn(|cx| changes.as_mut().poll_next(cx));
-    let ended = tokio::time::timeout(testkit::PATIENCE, next)
+    let ended = tokio::time::timeout(testkit::TIMEOUT, next)
         .await
         .expect("the stream ends with the session");
     assert!(

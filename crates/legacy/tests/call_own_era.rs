@@ -75,7 +75,7 @@ impl Client {
     }
 
     async fn next(&mut self) -> Value {
-        let line = tokio::time::timeout(testkit::PATIENCE, self.lines.next_line())
+        let line = tokio::time::timeout(testkit::TIMEOUT, self.lines.next_line())
             .await
             .expect("a message in time");
         serde_json::from_str(&line.unwrap().expect("a message")).unwrap()

@@ -695,7 +695,7 @@ async fn the_process_ends_with_its_client() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(testkit::PATIENCE, ended)
+    tokio::time::timeout(testkit::TIMEOUT, ended)
         .await
         .expect("the process ends with the last clone");
 }

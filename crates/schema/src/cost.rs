@@ -1,50 +1,50 @@
-//! What it may cost to apply a schema to a value, found out before it is done
+//! Estimates the cost of applying a schema to a value before it is applied
 //! (`basic/index#composition-keyword-resource-use`).
 //!
-//! A small recursive schema can ask for a number of evaluations that is exponential in the depth of
-//! the value. Here every subschema is visited at most once for each value it applies to, together
-//! with how often it would be evaluated there, which is quick whatever the answer.
+//! A small recursive schema can require a number of evaluations exponential in the depth of the
+//! value. The estimate visits each subschema at most once per value it applies to, counting how
+//! often it would be evaluated there, and is therefore fast even when the result is large.
 
-use crate::graph::{Graph, Node, NodeId};
+use crate::graph::{Graph, NodeId, SchemaNode};
 use carryall_types::JsonValue;
 use std::collections::BTreeMap;
 
-/// Evaluations that any value may take.
-const FREE: u64 = 500_000;
-/// Evaluations that a value may take in addition for each byte of its text.
-const PER_BYTE: u64 = 4;
-/// Beyond this many evaluations the errors are not collected.
+/// The evaluations allowed for any value.
+const BASE_EVALUATIONS: u64 = 500_000;
+/// The additional evaluations allowed per byte of the value's text.
+const EVALUATIONS_PER_BYTE: u64 = 4;
+/// The maximum evaluations for which errors are collected.
 const SMALL: u64 = 20_000;
-/// How deep evaluations may nest; each takes about a kilobyte of stack.
+/// The maximum nesting of evaluations; each takes about a kilobyte of stack.
 const MAX_NESTED: u32 = 512;
 
-/// How costly applying the schema is.
+/// The estimated cost of applying a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cost {
-    /// So cheap that errors can be collected.
+    /// Cheap enough to collect errors.
     Small,
-    /// Affordable.
+    /// Cheap enough to validate.
     Large,
 }
 
-/// The schema must not be applied.
+/// The cost exceeds the limit, so the schema must not be applied.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TooCostly;
 
 impl Cost {
-    /// The cost of applying the schema to `value`, whose text has `bytes` bytes.
+    /// Estimates the cost of applying the schema to `value`, whose text has `bytes` bytes.
     pub(crate) fn of(graph: &Graph, value: &JsonValue, bytes: usize) -> Result<Self, TooCostly> {
-        let limit = FREE + PER_BYTE * bytes as u64;
-        let mut meter = Meter {
+        let limit = BASE_EVALUATIONS + EVALUATIONS_PER_BYTE * bytes as u64;
+        let mut meter = CostMeter {
             graph,
             spent: 0,
             limit,
         };
         meter.value(
             value,
-            Due::from([(
+            DueSchemas::from([(
                 (graph.nodes[0].rank, 0),
-                Times {
+                EvaluationCount {
                     count: 1,
                     nested: 1,
                 },
@@ -58,29 +58,30 @@ impl Cost {
     }
 }
 
-struct Meter<'a> {
+struct CostMeter<'a> {
     graph: &'a Graph,
     spent: u64,
     limit: u64,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Times {
-    /// How often the subschema is evaluated.
+struct EvaluationCount {
+    /// The number of evaluations of the subschema.
     count: u64,
-    /// How many evaluations it is nested in at most.
+    /// The maximum nesting of these evaluations.
     nested: u32,
 }
 
 /// The subschemas that apply to one value, by rank.
-type Due = BTreeMap<(u32, NodeId), Times>;
+type DueSchemas = BTreeMap<(u32, NodeId), EvaluationCount>;
 
-impl<'a> Meter<'a> {
-    /// Recursion is bounded by the depth of the value, which text read by `serde_json` cannot
-    /// exceed.
-    fn value(&mut self, value: &JsonValue, mut due: Due) -> Result<(), TooCostly> {
-        let mut inward: Vec<(NodeId, Times)> = Vec::new();
-        // From the highest rank down, a node's count is complete when its turn comes.
+impl<'a> CostMeter<'a> {
+    /// Adds the cost of a value and everything in it.
+    ///
+    /// Recursion is bounded by the depth of the value, which `serde_json` limits to 128.
+    fn value(&mut self, value: &JsonValue, mut due: DueSchemas) -> Result<(), TooCostly> {
+        let mut inward: Vec<(NodeId, EvaluationCount)> = Vec::new();
+        // In order of descending rank, so that the count of a node is complete when it is visited.
         while let Some(((_, id), times)) = due.pop_last() {
             let node = &self.graph.nodes[id as usize];
             self.spend(times.count.saturating_mul(
@@ -91,7 +92,7 @@ impl<'a> Meter<'a> {
                         0
                     },
             ))?;
-            let times = Times {
+            let times = EvaluationCount {
                 count: times.count.saturating_mul(if node.twice { 2 } else { 1 }),
                 nested: times.nested + 1,
             };
@@ -136,19 +137,19 @@ impl<'a> Meter<'a> {
         }
     }
 
-    /// Goes on with a member or item: `targets` are the subschemas that each outer one applies to
-    /// it.
+    /// Adds the cost of a member or item. `targets` returns the subschemas that an outer one
+    /// applies to it.
     fn inner<I>(
         &mut self,
         value: &JsonValue,
-        outer: &[(NodeId, Times)],
-        targets: impl Fn(&'a Node) -> I,
+        outer: &[(NodeId, EvaluationCount)],
+        targets: impl Fn(&'a SchemaNode) -> I,
     ) -> Result<(), TooCostly>
     where
         I: Iterator<Item = &'a NodeId>,
     {
         self.spend(outer.len() as u64)?;
-        let mut due = Due::new();
+        let mut due = DueSchemas::new();
         for (id, times) in outer {
             for target in targets(&self.graph.nodes[*id as usize]) {
                 self.add(&mut due, *target, *times);
@@ -161,7 +162,7 @@ impl<'a> Meter<'a> {
         }
     }
 
-    fn add(&self, due: &mut Due, id: NodeId, times: Times) {
+    fn add(&self, due: &mut DueSchemas, id: NodeId, times: EvaluationCount) {
         let entry = due
             .entry((self.graph.nodes[id as usize].rank, id))
             .or_default();
@@ -179,8 +180,8 @@ impl<'a> Meter<'a> {
     }
 }
 
-/// How much text a regular expression may have to read; `uniqueItems` takes as much for each item
-/// as it for 16 bytes.
+/// Returns how much text a regular expression may have to read. An item compared by `uniqueItems`
+/// counts as 16 bytes.
 fn text_length(value: &JsonValue) -> u64 {
     match value {
         JsonValue::String(text) => text.len() as u64,

@@ -1,23 +1,25 @@
-//! Deep values. Copying, comparing, writing and even dropping a `serde_json` value recurses, so one
-//! that nests ten thousand deep has to be taken apart before anybody touches it.
+//! The depth limit of untrusted JSON values.
+//!
+//! Cloning, comparing, writing and even dropping a `serde_json` value recurses, so that a value
+//! nested ten thousand levels deep would overflow the stack.
 
 use crate::SchemaProblem;
 use carryall_types::{JsonObject, JsonValue};
 
-/// How deep the JSON text of a schema may nest. More than any schema within
-/// [`MAX_DEPTH`](crate::MAX_DEPTH) needs, and little enough for recursion.
+/// The maximum nesting of the JSON of a schema. More than a schema within
+/// [`MAX_DEPTH`](crate::MAX_DEPTH) needs, and safe for recursion.
 const MAX_JSON_DEPTH: usize = 256;
 
-/// Takes a schema of unknown origin in: one that nests too deep for recursion is refused, and
-/// dropped safely.
+/// Returns the schema if it nests at most 256 levels deep. A deeper one is dropped without
+/// recursion.
 ///
 /// # Errors
-/// [`SchemaProblem::TooDeep`].
-pub fn take_in(schema: JsonObject) -> Result<JsonObject, SchemaProblem> {
+/// [`SchemaProblem::TooDeep`] for a deeper schema.
+pub fn limit_depth(schema: JsonObject) -> Result<JsonObject, SchemaProblem> {
     if is_shallow(&schema) {
         return Ok(schema);
     }
-    dismantle(schema);
+    drop_without_recursion(schema);
     Err(SchemaProblem::TooDeep)
 }
 
@@ -38,7 +40,7 @@ fn is_shallow(schema: &JsonObject) -> bool {
     true
 }
 
-fn dismantle(schema: JsonObject) {
+fn drop_without_recursion(schema: JsonObject) {
     let mut open: Vec<JsonValue> = schema.into_iter().map(|(_, value)| value).collect();
     while let Some(value) = open.pop() {
         match value {
@@ -66,18 +68,18 @@ mod tests {
 
     // spec: json-schema-13
     #[test]
-    fn a_value_too_deep_for_recursion_is_refused_and_dropped() {
+    fn a_schema_too_deep_for_recursion_is_rejected_and_dropped() {
         for in_arrays in [false, true] {
             assert_eq!(
-                take_in(nested(100_000, in_arrays)),
+                limit_depth(nested(100_000, in_arrays)),
                 Err(SchemaProblem::TooDeep)
             );
             assert_eq!(
-                take_in(nested(MAX_JSON_DEPTH, in_arrays)),
+                limit_depth(nested(MAX_JSON_DEPTH, in_arrays)),
                 Err(SchemaProblem::TooDeep)
             );
             let fits = nested(MAX_JSON_DEPTH - 1, in_arrays);
-            assert_eq!(take_in(fits.clone()), Ok(fits));
+            assert_eq!(limit_depth(fits.clone()), Ok(fits));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The dialects of JSON Schema, as far as they differ in what a schema may cost.
+//! The dialects of JSON Schema, and the differences that matter for the cost of a schema.
 
 use crate::SchemaProblem;
 use carryall_types::{JsonObject, JsonValue};
@@ -14,26 +14,26 @@ pub(crate) enum Dialect {
     Draft202012,
 }
 
-/// Which dialects may be used.
+/// The dialects accepted from a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AcceptedDialects {
-    /// 2020-12.
+    /// Only 2020-12.
     Current,
-    /// All of them.
+    /// All published dialects.
     Published,
 }
 
 impl AcceptedDialects {
-    /// The dialect that `schema` declares; without a declaration it is 2020-12.
+    /// Returns the dialect that `schema` declares, 2020-12 by default.
     pub(crate) fn dialect_of(self, schema: &JsonObject) -> Result<Dialect, SchemaProblem> {
         match schema.get("$schema") {
             Some(JsonValue::String(uri)) => self.dialect(uri),
-            // What is not a string is not valid, and found to be so later.
+            // Anything but a string is invalid, which the validator reports later.
             _ => Ok(Dialect::Draft202012),
         }
     }
 
-    /// The dialect that is declared by `uri`.
+    /// Returns the dialect with this URI.
     pub(crate) fn dialect(self, uri: &str) -> Result<Dialect, SchemaProblem> {
         match (self, Dialect::named(uri)) {
             (Self::Current, Some(Dialect::Draft202012)) => Ok(Dialect::Draft202012),
@@ -70,18 +70,18 @@ impl Dialect {
         }
     }
 
-    /// Up to draft 7 whatever stands beside a `$ref` is ignored, and a plain-name fragment is
-    /// declared by the identifier.
+    /// Returns whether keywords beside a `$ref` are ignored, and fragments are declared in the
+    /// identifier, as up to draft 7.
     pub(crate) fn is_classic(self) -> bool {
         matches!(self, Self::Draft4 | Self::Draft6 | Self::Draft7)
     }
 
-    /// The keyword that gives a schema its URI.
+    /// Returns the keyword for the URI of a schema.
     pub(crate) fn id_keyword(self) -> &'static str {
         if self == Self::Draft4 { "id" } else { "$id" }
     }
 
-    /// The keyword whose target depends on the way to it.
+    /// Returns the keyword for references that depend on the dynamic scope.
     pub(crate) fn dynamic_ref(self) -> Option<&'static str> {
         match self {
             Self::Draft201909 => Some("$recursiveRef"),
@@ -90,8 +90,8 @@ impl Dialect {
         }
     }
 
-    /// Whether what a plan knows means the same here. Draft 4 has no `const`, `true` or numeric
-    /// `exclusiveMinimum`.
+    /// Returns whether the keywords supported by plans have the same meaning in this dialect. Draft
+    /// 4 has no `const`, `true` or numeric `exclusiveMinimum`.
     pub(crate) fn has_plans(self) -> bool {
         self != Self::Draft4
     }

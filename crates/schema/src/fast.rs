@@ -1,9 +1,8 @@
-//! Checks plain schemas on the JSON text itself, in the one pass that finds where values end.
+//! Checks simple schemas on the JSON text, in a single pass.
 //!
-//! A [`CheckPlan`] may say only that a value matches, or that it is not sure; then the library decides.
-//! It is not sure about anything that does not match, so that errors have one author, and about
-//! anything rare: escapes in keys, repeated keys, numbers that are not plain 64-bit integers where
-//! their value matters.
+//! A [`CheckPlan`] either accepts a value or leaves the decision to `jsonschema`. It leaves it for
+//! every value that does not match, so that errors come from one place, and in rare cases: escapes
+//! in keys, duplicate keys, and numbers other than 64-bit integers where their value matters.
 
 mod plan;
 #[cfg(test)]
@@ -12,18 +11,18 @@ mod tests;
 pub(crate) use plan::{CheckPlan, compile};
 
 use carryall_proto::json::{Scanner, SyntaxError, ValueKind};
-use plan::{Extra, Integers, Literals, Object, Strings, Types};
+use plan::{AdditionalMembers, IntegerRules, Literals, ObjectRules, StringRules, TypeSet};
 
-/// What a plan can say.
+/// The verdict of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PlanVerdict {
     /// The value matches the schema.
     Valid,
-    /// The library has to decide.
+    /// The full validator has to decide.
     Unsure,
 }
 
-/// Why checking stopped; text that is not JSON is as good a reason as any other.
+/// The plan cannot accept the value, or the text is not JSON.
 struct Unsure;
 
 impl From<SyntaxError> for Unsure {
@@ -32,7 +31,7 @@ impl From<SyntaxError> for Unsure {
     }
 }
 
-type Check = Result<(), Unsure>;
+type CheckResult = Result<(), Unsure>;
 
 impl CheckPlan {
     /// Checks one JSON value.
@@ -54,7 +53,7 @@ struct PlanReader<'t> {
 }
 
 impl PlanReader<'_> {
-    fn value(&mut self, plan: &CheckPlan) -> Check {
+    fn value(&mut self, plan: &CheckPlan) -> CheckResult {
         let plan = match plan {
             CheckPlan::Anything => {
                 self.scanner.skip_value()?;
@@ -65,25 +64,25 @@ impl PlanReader<'_> {
         };
         match self.scanner.kind()? {
             ValueKind::Object => {
-                sure(plan.types.has(Types::OBJECT) && plan.literals.is_none())?;
+                ensure(plan.types.has(TypeSet::OBJECT) && plan.literals.is_none())?;
                 self.object(&plan.object)
             }
             ValueKind::Array => {
-                sure(plan.types.has(Types::ARRAY) && plan.literals.is_none())?;
+                ensure(plan.types.has(TypeSet::ARRAY) && plan.literals.is_none())?;
                 self.array(&plan.items)
             }
             ValueKind::String => {
-                sure(plan.types.has(Types::STRING))?;
+                ensure(plan.types.has(TypeSet::STRING))?;
                 self.string(&plan.strings, plan.literals.as_ref())
             }
             ValueKind::Number => self.number(plan.types, &plan.integers, plan.literals.as_ref()),
             ValueKind::Bool => {
-                sure(plan.types.has(Types::BOOLEAN) && plan.literals.is_none())?;
+                ensure(plan.types.has(TypeSet::BOOLEAN) && plan.literals.is_none())?;
                 self.skip()
             }
             ValueKind::Null => {
-                sure(
-                    plan.types.has(Types::NULL)
+                ensure(
+                    plan.types.has(TypeSet::NULL)
                         && plan.literals.as_ref().is_none_or(|literals| literals.null),
                 )?;
                 self.skip()
@@ -91,9 +90,9 @@ impl PlanReader<'_> {
         }
     }
 
-    fn object(&mut self, rules: &Object) -> Check {
+    fn object(&mut self, rules: &ObjectRules) -> CheckResult {
         let mut seen = 0_u64;
-        // Members mostly come in the order of the schema.
+        // Members are usually in the order of the schema.
         let mut hint = 0;
         let mut members = self.scanner.object()?;
         while let Some(key) = members.next_key(&mut self.scanner)? {
@@ -102,7 +101,7 @@ impl PlanReader<'_> {
                 Some(index) => {
                     hint = index + 1;
                     let bit = 1 << index;
-                    sure(seen & bit == 0)?;
+                    ensure(seen & bit == 0)?;
                     seen |= bit;
                     match &rules.members[index].plan {
                         Some(plan) => self.value(plan)?,
@@ -110,23 +109,23 @@ impl PlanReader<'_> {
                     }
                 }
                 None => {
-                    // It may spell the name of a known member in another way.
-                    sure(!key.contains('\\'))?;
+                    // An escaped key may be the name of a known member.
+                    ensure(!key.contains('\\'))?;
                     self.extra(&rules.extra)?;
                 }
             }
         }
-        sure(seen & rules.required == rules.required)
+        ensure(seen & rules.required == rules.required)
     }
 
-    fn extra(&mut self, extra: &Extra) -> Check {
+    fn extra(&mut self, extra: &AdditionalMembers) -> CheckResult {
         match extra {
-            Extra::Allowed => self.skip(),
-            Extra::Checked(plan) => self.value(plan),
+            AdditionalMembers::Allowed => self.skip(),
+            AdditionalMembers::Checked(plan) => self.value(plan),
         }
     }
 
-    fn array(&mut self, plan: &CheckPlan) -> Check {
+    fn array(&mut self, plan: &CheckPlan) -> CheckResult {
         let mut items = self.scanner.array()?;
         while items.next_item(&mut self.scanner)? {
             self.value(plan)?;
@@ -134,53 +133,61 @@ impl PlanReader<'_> {
         Ok(())
     }
 
-    fn string(&mut self, rules: &Strings, literals: Option<&Literals>) -> Check {
+    fn string(&mut self, rules: &StringRules, literals: Option<&Literals>) -> CheckResult {
         let range = self.scanner.skip_string()?;
         if rules.min == 0 && rules.max.is_none() && literals.is_none() {
             return Ok(());
         }
         let content = &self.text[range];
-        // With escapes the text is not the string.
-        sure(!content.contains('\\'))?;
+        // The text of a string with escapes differs from its value.
+        ensure(!content.contains('\\'))?;
         if let Some(literals) = literals {
-            sure(literals.strings.iter().any(|literal| **literal == *content))?;
+            ensure(literals.strings.iter().any(|literal| **literal == *content))?;
         }
         if rules.min == 0 && rules.max.is_none_or(|max| content.len() as u64 <= max) {
             return Ok(());
         }
         let length = content.chars().count() as u64;
-        sure(rules.min <= length && rules.max.is_none_or(|max| length <= max))
+        ensure(rules.min <= length && rules.max.is_none_or(|max| length <= max))
     }
 
-    fn number(&mut self, types: Types, rules: &Integers, literals: Option<&Literals>) -> Check {
-        sure(types.has(Types::NUMBER) || types.has(Types::INTEGER))?;
+    fn number(
+        &mut self,
+        types: TypeSet,
+        rules: &IntegerRules,
+        literals: Option<&Literals>,
+    ) -> CheckResult {
+        ensure(types.has(TypeSet::NUMBER) || types.has(TypeSet::INTEGER))?;
         let range = self.scanner.skip_value()?;
         let text = &self.text[range];
         let Ok(integer) = text.parse::<i64>() else {
-            // A short decimal fraction surely is in the range of what the library can read.
+            // A short decimal fraction is always within the range that `jsonschema` can read.
             let fraction = text.len() < 32
                 && text
                     .bytes()
                     .all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-'))
                 && text.contains('.');
-            return sure(
-                fraction && types.has(Types::NUMBER) && rules.is_unbounded() && literals.is_none(),
+            return ensure(
+                fraction
+                    && types.has(TypeSet::NUMBER)
+                    && rules.is_unbounded()
+                    && literals.is_none(),
             );
         };
-        sure(text != "-0")?;
-        sure(
+        ensure(text != "-0")?;
+        ensure(
             rules.min.is_none_or(|min| min <= integer)
                 && rules.max.is_none_or(|max| integer <= max),
         )?;
-        sure(literals.is_none_or(|literals| literals.integers.contains(&integer)))
+        ensure(literals.is_none_or(|literals| literals.integers.contains(&integer)))
     }
 
-    fn skip(&mut self) -> Check {
+    fn skip(&mut self) -> CheckResult {
         self.scanner.skip_value()?;
         Ok(())
     }
 }
 
-fn sure(holds: bool) -> Check {
+fn ensure(holds: bool) -> CheckResult {
     if holds { Ok(()) } else { Err(Unsure) }
 }

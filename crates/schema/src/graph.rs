@@ -1,8 +1,8 @@
-//! The schema as a graph of subschemas: its bounds are checked while it is built, and
-//! [`crate::cost`] walks it.
+//! The graph of subschemas, whose limits are checked while it is built. [`crate::cost`] estimates
+//! evaluations with it.
 //!
-//! Building never recurses, so that a schema nested ten thousand deep is refused and not a stack
-//! overflow.
+//! Building does not recurse, so that a deeply nested schema is rejected instead of overflowing the
+//! stack.
 
 mod keywords;
 mod order;
@@ -14,55 +14,56 @@ use crate::dialect::{AcceptedDialects, Dialect};
 use carryall_types::JsonObject;
 use std::collections::HashMap;
 
-/// Index of a subschema.
+/// The index of a subschema.
 pub(crate) type NodeId = u32;
 
-/// All subschemas; the root comes first.
+/// All subschemas, the root first.
 pub(crate) struct Graph {
-    pub(crate) nodes: Vec<Node>,
+    pub(crate) nodes: Vec<SchemaNode>,
 }
 
-/// One subschema, as far as evaluating it means evaluating others.
+/// A subschema, with the subschemas that its evaluation evaluates.
 #[derive(Default)]
-pub(crate) struct Node {
-    /// Applied to the same value: `allOf`, `not`, `$ref`, ...
+pub(crate) struct SchemaNode {
+    /// Subschemas applied to the same value: `allOf`, `not`, `$ref`, ...
     pub(crate) same: Vec<NodeId>,
     /// `properties`.
     pub(crate) named: HashMap<Box<str>, NodeId>,
     /// `additionalProperties`.
     pub(crate) additional: Option<NodeId>,
-    /// What may apply to any member: `patternProperties`, `unevaluatedProperties`.
+    /// Subschemas that may apply to any member: `patternProperties`, `unevaluatedProperties`.
     pub(crate) members: Vec<NodeId>,
-    /// `prefixItems`, `items` as a list.
+    /// `prefixItems`, or `items` as an array.
     pub(crate) prefix: Vec<NodeId>,
-    /// What may apply to any item: `items`, `contains`, `additionalItems`, `unevaluatedItems`.
+    /// Subschemas that may apply to any item: `items`, `contains`, `additionalItems`,
+    /// `unevaluatedItems`.
     pub(crate) items: Vec<NodeId>,
-    /// What one evaluation costs beside its subschemas.
+    /// The cost of one evaluation without its subschemas.
     pub(crate) weight: u64,
-    /// Whether something looks at all of the value: a regular expression at its text or keys,
-    /// `uniqueItems` at its items.
+    /// Whether an evaluation reads the whole value: a regular expression its text or keys,
+    /// `uniqueItems` its items.
     pub(crate) pattern: bool,
-    /// `unevaluatedProperties` and `unevaluatedItems` evaluate what is beside them once more.
+    /// Whether adjacent keywords are evaluated twice, because of `unevaluatedProperties` or
+    /// `unevaluatedItems`.
     pub(crate) twice: bool,
-    /// Nodes in `same` have a lower rank.
+    /// The topological rank: the nodes in `same` have a lower one.
     pub(crate) rank: u32,
 }
 
 impl Graph {
-    /// Reads `schema`, which is in `dialect`; schemas embedded in it may declare what is
-    /// `accepted`, but no other.
+    /// Builds the graph of a schema in `dialect`.
     ///
     /// # Errors
-    /// When a bound is exceeded, a dialect is not supported, or references lead out of the schema
-    /// or in a circle.
+    /// When a limit is exceeded, an embedded schema declares a dialect that is not `accepted` or
+    /// not `dialect`, or references leave the schema or form a cycle on the same value.
     pub(crate) fn build(
         schema: &JsonObject,
         dialect: Dialect,
         accepted: AcceptedDialects,
     ) -> Result<Self, SchemaProblem> {
-        let mut found = walk::SchemaWalk::new(schema, dialect, accepted)?;
-        refs::resolve(&mut found)?;
-        let mut nodes = found.into_nodes();
+        let mut walk = walk::SchemaWalk::new(schema, dialect, accepted)?;
+        refs::resolve(&mut walk)?;
+        let mut nodes = walk.into_nodes();
         order::rank(&mut nodes)?;
         Ok(Self { nodes })
     }

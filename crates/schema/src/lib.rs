@@ -1,16 +1,29 @@
-//! Bounded JSON Schema checks: one place for the rules that servers apply to what they receive and
-//! return, and clients to what they are sent (`basic/index#json-schema-usage`).
+//! JSON Schema validation with bounded cost, for servers and clients
+//! (`basic/index#json-schema-usage`).
 //!
-//! The dialect is 2020-12, declared or by default. Whoever makes a schema has to use it; any other
-//! is refused with [`SchemaProblem::UnsupportedDialect`]. Whoever is sent one may take the older
-//! published dialects too ([`Schema::compile_published`]), under the same bounds. Nothing is ever
-//! fetched: a `$ref` must stay inside its schema. Formats are annotations, as 2020-12 has it, in
-//! every dialect. Patterns run on an engine with linear time, so look-around and back-references
-//! are refused.
+//! The dialect is 2020-12, declared or by default. A server's own schemas have to use it; any other
+//! dialect is rejected with [`SchemaProblem::UnsupportedDialect`]. A client can also accept the
+//! older published dialects ([`Schema::compile_published`]), under the same limits. Nothing is ever
+//! fetched: a `$ref` must not leave its schema. Formats are annotations in every dialect, as
+//! 2020-12 defines. Patterns run on a linear-time engine, so look-around and back-references are
+//! rejected.
 //!
-//! A schema may come from a stranger, so everything it can cost is bounded: its depth, subschemas,
-//! bytes and patterns when it is compiled, and the number and nesting of evaluations for each value
-//! it is applied to.
+//! Schemas may be untrusted, so their cost is bounded: depth, subschemas, bytes and patterns at
+//! compilation, and the number and nesting of evaluations for each value.
+//!
+//! ```
+//! use carryall_schema::Schema;
+//! use carryall_types::{JsonObject, RawJson};
+//!
+//! let schema: JsonObject = serde_json::from_str(
+//!     r#"{"type": "object", "properties": {"seats": {"type": "integer", "maximum": 9}}}"#,
+//! )?;
+//! let schema = Schema::compile_arguments(&schema).unwrap();
+//! assert!(schema.check(&RawJson::parse(r#"{"seats": 2}"#)?).is_ok());
+//! let violations = schema.check(&RawJson::parse(r#"{"seats": 10}"#)?).unwrap_err();
+//! assert!(violations.messages()[0].starts_with("/seats: "));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 mod cost;
 mod depth;
@@ -21,7 +34,7 @@ mod problem;
 mod suggest;
 mod violations;
 
-pub use depth::take_in;
+pub use depth::limit_depth;
 pub use problem::SchemaProblem;
 pub use suggest::closest;
 pub use violations::Violations;
@@ -37,36 +50,36 @@ use std::fmt;
 use std::sync::Arc;
 use violations::ErrorContext;
 
-/// The dialect that schemas are written in.
+/// The URI of the default dialect, 2020-12.
 pub const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
-/// How deep schemas may nest, subschema in subschema, references in place included.
+/// The maximum nesting depth of subschemas, including references that apply to the same value.
 pub const MAX_DEPTH: usize = 64;
-/// How many subschemas a schema may have.
+/// The maximum number of subschemas in a schema.
 pub const MAX_SUBSCHEMAS: usize = 2_000;
-/// How many bytes a schema may take as compact JSON text.
+/// The maximum size of a schema as compact JSON text, in bytes.
 pub const MAX_BYTES: usize = 256 * 1024;
-/// How many regular expressions a schema may hold.
+/// The maximum number of regular expressions in a schema.
 pub const MAX_PATTERNS: usize = 256;
-/// How much memory one compiled regular expression may take.
+/// The maximum memory of a compiled regular expression, in bytes.
 const MAX_PATTERN_BYTES: usize = 256 * 1024;
 
 /// A compiled schema. Cheap to clone.
 #[derive(Clone)]
-pub struct Schema(Arc<Compiled>);
+pub struct Schema(Arc<CompiledSchema>);
 
-struct Compiled {
+struct CompiledSchema {
     plan: Option<CheckPlan>,
-    /// `None` accepts everything.
-    full: Option<Full>,
-    /// Whether the members of the root are the arguments of a tool.
+    /// `None` accepts every value.
+    full: Option<FullValidator>,
+    /// Whether the value is the arguments of a tool.
     are_arguments: bool,
 }
 
-/// What decides where the plan does not, and says why.
-struct Full {
+/// The complete validator, for values that the plan does not accept.
+struct FullValidator {
     validator: Validator,
     graph: Graph,
-    /// The schema itself, for the names in messages.
+    /// The schema, for names in error messages.
     text: JsonValue,
 }
 
@@ -74,15 +87,17 @@ impl Schema {
     /// Compiles `schema`.
     ///
     /// # Errors
-    /// When the dialect is not supported, a bound is exceeded, the schema is not valid for its
-    /// dialect, or a reference leads out of it.
+    /// When the dialect is not supported, a limit is exceeded, the schema is not valid in its
+    /// dialect, or a reference leaves the schema.
     pub fn compile(schema: &JsonObject) -> Result<Self, SchemaProblem> {
         Self::compile_as(schema, AcceptedDialects::Current, false)
     }
 
-    /// Compiles `schema` in the dialect it declares: 2020-12, 2019-09, draft 7, draft 6 or draft 4;
-    /// 2020-12 if it declares none. For a client, which has to live with what servers in the field
-    /// declare. A schema embedded in another cannot switch to another dialect.
+    /// Compiles `schema` in the dialect it declares: 2020-12 (the default), 2019-09, draft 7, draft
+    /// 6 or draft 4.
+    ///
+    /// For clients, since servers in the field use all of these. An embedded schema cannot switch
+    /// to another dialect.
     ///
     /// # Errors
     /// As [`compile`](Self::compile).
@@ -96,7 +111,7 @@ impl Schema {
         are_arguments: bool,
     ) -> Result<Self, SchemaProblem> {
         let dialect = accepted.dialect_of(schema)?;
-        // First of all, because everything after it recurses.
+        // First, because everything after it recurses.
         let graph = Graph::build(schema, dialect, accepted)?;
         let value = JsonValue::Object(schema.clone());
         let patterns = PatternOptions::regex()
@@ -114,20 +129,20 @@ impl Schema {
         } else {
             None
         };
-        let full = Some(Full {
+        let full = Some(FullValidator {
             validator,
             graph,
             text: value,
         });
-        Ok(Self(Arc::new(Compiled {
+        Ok(Self(Arc::new(CompiledSchema {
             plan,
             full,
             are_arguments,
         })))
     }
 
-    /// Compiles the schema of a tool's arguments, which must describe an object
-    /// (`server/tools#tool`). Messages call the members of that object arguments.
+    /// Compiles the schema of a tool's arguments, which must be an object (`server/tools#tool`).
+    /// Error messages call its members arguments.
     ///
     /// # Errors
     /// As [`compile`](Self::compile), and when the root lacks `"type": "object"`.
@@ -138,28 +153,28 @@ impl Schema {
         Self::compile_as(schema, AcceptedDialects::Current, true)
     }
 
-    /// The schema that any value matches.
+    /// Returns the schema that every value matches.
     #[must_use]
     pub fn accept_everything() -> Self {
-        Self(Arc::new(Compiled {
+        Self(Arc::new(CompiledSchema {
             plan: Some(CheckPlan::anything()),
             full: None,
             are_arguments: false,
         }))
     }
 
-    /// Checks a value.
+    /// Checks that a value matches the schema.
     ///
-    /// Plain schemas are checked on the text itself, without building the value.
+    /// Simple schemas are checked on the JSON text, without building a value.
     ///
     /// # Errors
-    /// What does not match, in words for whoever made the value. A value that would take this
-    /// schema too many evaluations does not match either.
+    /// When the value does not match, or when checking it would take too many evaluations. The
+    /// messages are written for the author of the value, such as a model.
     pub fn check(&self, text: &RawJson) -> Result<(), Violations> {
-        if self.decides_fast(text) {
+        if self.plan_accepts(text) {
             return Ok(());
         }
-        let Some(Full {
+        let Some(FullValidator {
             validator,
             graph,
             text: schema,
@@ -184,14 +199,14 @@ impl Schema {
                 };
                 Violations::collect(&context, validator.iter_errors(&value))
             }
-            // Collecting errors costs many times what deciding costs, so a large value gets no more
-            // than the verdict.
+            // Collecting errors costs many times as much as validation, so they are omitted for a
+            // large value.
             Cost::Large => Violations::somewhere(),
         })
     }
 
-    /// Whether the text alone shows that the value matches.
-    fn decides_fast(&self, text: &RawJson) -> bool {
+    /// Returns whether the plan accepts the value.
+    fn plan_accepts(&self, text: &RawJson) -> bool {
         self.0
             .plan
             .as_ref()
@@ -202,7 +217,7 @@ impl Schema {
 impl fmt::Debug for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Schema")
-            .field("plain", &self.0.plan.is_some())
+            .field("has_plan", &self.0.plan.is_some())
             .finish_non_exhaustive()
     }
 }

@@ -1,25 +1,28 @@
-//! Why a schema is refused.
+//! The errors of compiling a schema.
 
 use std::fmt;
 
-/// Why a schema cannot be used.
+/// The reason why a schema is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SchemaProblem {
-    /// `$schema` names a dialect other than 2020-12, here or in an embedded schema.
+    /// The schema, or an embedded one, declares another dialect than 2020-12; contains its URI.
     UnsupportedDialect(String),
-    /// `$schema` names none of the published dialects, where all of them are accepted.
+    /// The schema declares none of the published dialects, where all of them are accepted; contains
+    /// the URI.
     UnknownDialect(String),
-    /// Schemas nest, or refer to each other in place, beyond [`MAX_DEPTH`](crate::MAX_DEPTH).
+    /// The schema nests deeper than [`MAX_DEPTH`](crate::MAX_DEPTH), including references that
+    /// apply to the same value.
     TooDeep,
-    /// A bound other than depth is exceeded; the text says which.
+    /// A limit other than the depth is exceeded; the text says which.
     TooLarge(&'static str),
     /// The schema is not valid in its dialect.
     Invalid(String),
-    /// A regular expression that is malformed, or that no engine with linear time can run.
+    /// A regular expression is malformed, or not supported by a linear-time engine.
     UnsupportedPattern(String),
-    /// A `$ref` leads out of the schema. It was not fetched and never will be.
+    /// A `$ref` leaves the schema; contains its URI. References are never fetched.
     ExternalRef(String),
-    /// The schema of a tool's arguments does not have `"type": "object"` at its root.
+    /// The schema of a tool's arguments lacks `"type": "object"` at its root.
     NotAnObject,
 }
 

@@ -1,13 +1,13 @@
-//! Which known name somebody may have meant.
+//! Suggestions for misspelled names.
 
-/// Names that are longer are not compared; comparing takes time proportional to the product of two
+/// Longer names are not compared, since comparison takes time proportional to the product of both
 /// lengths.
 const MAX_NAME: usize = 64;
-/// How much two names must have in common, from 0 to 1.
-const LIKENESS: f64 = 0.8;
+/// The minimum similarity of two names, from 0 to 1.
+const MIN_SIMILARITY: f64 = 0.8;
 
-/// The name among `known` that looks most like `name`, if one looks alike at all. Upper and lower
-/// case do not count.
+/// Returns the name among `known` that is most similar to `name`, ignoring case. `None` if no name
+/// is similar enough.
 #[must_use]
 pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > MAX_NAME {
@@ -18,7 +18,7 @@ pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .into_iter()
         .filter(|known| known.len() <= MAX_NAME)
         .map(|known| (strsim::jaro_winkler(&wanted, &known.to_lowercase()), known))
-        .filter(|(likeness, _)| *likeness >= LIKENESS)
+        .filter(|(similarity, _)| *similarity >= MIN_SIMILARITY)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, known)| known)
 }
@@ -28,7 +28,7 @@ mod tests {
     use super::closest;
 
     #[test]
-    fn slips_are_found_and_other_words_are_not() {
+    fn misspellings_are_matched_and_other_names_are_not() {
         let known = ["title", "priority", "due_date"];
         assert_eq!(closest("prioriy", known), Some("priority"));
         assert_eq!(closest("Title", known), Some("title"));

@@ -1,4 +1,4 @@
-//! What is wrong with a value, in words that a model can act on.
+//! Error messages for values that do not match, written so that a model can correct the value.
 
 mod alternatives;
 
@@ -8,26 +8,26 @@ use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
 use std::fmt;
 
-/// How many violations are told.
+/// The maximum number of messages.
 const MAX_MESSAGES: usize = 5;
-/// How many characters of a value are shown.
+/// The maximum number of characters shown of a value.
 const MAX_VALUE: usize = 80;
-/// How long one message may get; an `enum` or a list of names can be long too.
+/// The maximum number of characters of a message, since lists of names can be long.
 const MAX_MESSAGE: usize = 400;
-/// How many allowed values or known names one message lists.
+/// The maximum number of allowed values or known names in a message.
 const MAX_LISTED: usize = 20;
 
-/// Why a value does not match its schema: at most five messages of at most 400 characters, each
-/// with the JSON pointer to what it is about.
+/// The reasons why a value does not match its schema: at most five messages of at most 400
+/// characters, each prefixed with a JSON pointer to the invalid part.
 ///
-/// - A value that is none of the allowed ones is told with them:
-///   `/priority: "urgent" is not one of "low", "normal", "high"`. It makes no difference whether
-///   the schema lists them in `enum`, `const`, or in the branches of `oneOf` and `anyOf`, as
-///   generators write enums with documented variants and optional fields.
-/// - Of several branches, the one that the value was meant for is told: the only one of its type,
-///   the one whose tag (a member with a `const`) matches, or the one that lacks least.
-/// - A member that is not known is told with the known one that looks like it, and with all of them
-///   if they are few.
+/// - A message about an invalid value lists the allowed ones:
+///   `/priority: "urgent" is not one of "low", "normal", "high"`. The schema may list them in
+///   `enum`, `const`, or in branches of `oneOf` and `anyOf`, the form that schema generators use
+///   for enums with documented variants and for optional fields.
+/// - Of several branches, the most likely one is reported: the only one of the value's type, the
+///   one whose tag (a member with a `const`) matches, or the one with the fewest errors.
+/// - A message about an unknown member suggests the most similar known one, and lists all known
+///   ones if they are few.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violations {
     messages: Vec<String>,
@@ -35,7 +35,7 @@ pub struct Violations {
 }
 
 impl Violations {
-    /// The messages, one for each violation told.
+    /// Returns the messages, one per reported violation.
     #[must_use]
     pub fn messages(&self) -> &[String] {
         &self.messages
@@ -48,7 +48,7 @@ impl Violations {
         let mut messages = Vec::new();
         for error in errors {
             context.explain(&error, &mut messages);
-            // One error may be several messages: as many as there are unknown members.
+            // An error about unknown members produces one message per member.
             if messages.len() > MAX_MESSAGES {
                 break;
             }
@@ -93,12 +93,12 @@ impl fmt::Display for Violations {
 
 impl std::error::Error for Violations {}
 
-/// What words an error needs besides the error itself.
+/// The context of an error that its message needs.
 pub(crate) struct ErrorContext<'a> {
-    /// The value that is checked.
+    /// The invalid value.
     pub(crate) value: &'a JsonValue,
     pub(crate) schema: &'a JsonValue,
-    /// The members of the root are the arguments of a tool, and are called so.
+    /// Whether the value is the arguments of a tool, whose members are called arguments.
     pub(crate) are_arguments: bool,
 }
 
@@ -114,8 +114,8 @@ impl ErrorContext<'_> {
             | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
                 self.explain_unknown(error, unexpected.iter(), messages);
             }
-            // Where no member at all is allowed, the error is about the value of the first and does
-            // not name it.
+            // If no members are allowed at all, the error is about the first member's value and
+            // does not name the member.
             ValidationErrorKind::FalseSchema
                 if error
                     .schema_path()
@@ -153,7 +153,7 @@ impl ErrorContext<'_> {
         messages: &mut Vec<String>,
     ) {
         let known = self.known_members(error);
-        // One more than is told, so that it is known that there are more.
+        // One more than reported, to detect that there are more.
         let unknown = unknown.take(MAX_MESSAGES + 1);
         messages.extend(unknown.map(|name| at(error, &self.unknown_member(error, name, &known))));
     }
@@ -189,7 +189,7 @@ impl ErrorContext<'_> {
         }
     }
 
-    /// The members that the schema beside the keyword names.
+    /// Returns the members that `properties` beside the violated keyword defines.
     fn known_members(&self, error: &ValidationError<'_>) -> Vec<&str> {
         let (beside, _) = error
             .schema_path()
@@ -208,7 +208,7 @@ impl ErrorContext<'_> {
     }
 }
 
-/// `"urgent" is not one of "low", "normal", "high"`.
+/// Formats `"urgent" is not one of "low", "normal", "high"`.
 fn none_of(error: &ValidationError<'_>, allowed: &[&JsonValue]) -> String {
     let value = shown(error.instance());
     let mut listed: Vec<String> = allowed
@@ -225,14 +225,14 @@ fn none_of(error: &ValidationError<'_>, allowed: &[&JsonValue]) -> String {
     }
 }
 
-/// A value as its JSON text, cut.
+/// Formats a value as JSON, truncated.
 fn shown(value: &JsonValue) -> String {
     let mut text = value.to_string();
-    cut(&mut text, MAX_VALUE);
+    truncate(&mut text, MAX_VALUE);
     text
 }
 
-/// `/pointer: what is wrong there`.
+/// Formats `/pointer: message`.
 pub(crate) fn message(error: &ValidationError<'_>) -> String {
     at(
         error,
@@ -242,18 +242,18 @@ pub(crate) fn message(error: &ValidationError<'_>) -> String {
 
 fn at(error: &ValidationError<'_>, what: &str) -> String {
     let mut path = error.instance_path().as_str().to_owned();
-    cut(&mut path, MAX_VALUE);
+    truncate(&mut path, MAX_VALUE);
     let mut message = if path.is_empty() {
         what.to_owned()
     } else {
         format!("{path}: {what}")
     };
-    cut(&mut message, MAX_MESSAGE);
+    truncate(&mut message, MAX_MESSAGE);
     message
 }
 
-/// Keeps the first `limit` characters.
-fn cut(text: &mut String, limit: usize) {
+/// Truncates a text to `limit` characters.
+fn truncate(text: &mut String, limit: usize) {
     if let Some((at, _)) = text.char_indices().nth(limit) {
         text.truncate(at);
         text.push('…');

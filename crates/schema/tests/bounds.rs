@@ -1,4 +1,4 @@
-//! What a schema and a value may cost.
+//! The limits on the cost of schemas and values.
 
 #[allow(dead_code)]
 mod common;
@@ -9,11 +9,11 @@ use common::{accepts, check, compile};
 use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
 
-/// Nothing here should take longer than this, on a slow machine and without optimisation.
+/// The time limit of each step, for a slow machine and without optimisation.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Takes a value apart without recursion, which dropping it would be.
-fn dismantle(value: Value) {
+/// Drops a value without recursion.
+fn drop_without_recursion(value: Value) {
     let mut rest = vec![value];
     while let Some(value) = rest.pop() {
         match value {
@@ -38,7 +38,7 @@ fn value_of_depth(depth: usize) -> String {
 
 // spec: json-schema-13
 #[test]
-fn a_schema_nested_ten_thousand_deep_is_refused() {
+fn a_schema_nested_ten_thousand_deep_is_rejected() {
     for keyword in [
         "items",
         "properties",
@@ -47,7 +47,7 @@ fn a_schema_nested_ten_thousand_deep_is_refused() {
         "const",
         "$defs",
     ] {
-        // Not with `json!`, which copies what it is given, by recursion.
+        // Not with `json!`, which clones its input recursively.
         let schema = (0..10_000).fold(Value::Bool(true), |inner, _| {
             let inner = match keyword {
                 "properties" | "$defs" => object("a", inner),
@@ -61,13 +61,13 @@ fn a_schema_nested_ten_thousand_deep_is_refused() {
             SchemaProblem::TooDeep,
             "{keyword}"
         );
-        dismantle(schema);
+        drop_without_recursion(schema);
     }
 }
 
 // spec: json-schema-13
 #[test]
-fn nesting_is_allowed_up_to_the_bound() {
+fn nesting_is_allowed_up_to_the_limit() {
     let schema = nested(
         MAX_DEPTH - 1,
         |inner| json!({"type": "object", "properties": {"a": inner}}),
@@ -84,7 +84,7 @@ fn nesting_is_allowed_up_to_the_bound() {
 
 // spec: json-schema-13
 #[test]
-fn subschemas_bytes_and_patterns_are_bounded() {
+fn subschemas_bytes_and_patterns_are_limited() {
     let many = |count: usize| json!({"anyOf": vec![json!({"type": "null"}); count]});
     assert!(compile(&many(MAX_SUBSCHEMAS - 1)).is_ok());
     assert_eq!(
@@ -131,15 +131,15 @@ fn patterns_take_linear_time_and_little_memory() {
             "{pattern}: {problem:?}"
         );
     }
-    let told = compile(&json!({"pattern": "^(?=a)"}))
+    let message = compile(&json!({"pattern": "^(?=a)"}))
         .unwrap_err()
         .to_string();
-    assert!(told.contains("look-around"), "{told}");
+    assert!(message.contains("look-around"), "{message}");
 }
 
 // spec: json-schema-13
 #[test]
-fn references_in_a_circle_are_refused() {
+fn cyclic_references_are_rejected() {
     for schema in [
         json!({"$ref": "#"}),
         json!({"anyOf": [{"type": "null"}, {"not": {"$ref": "#"}}]}),
@@ -158,7 +158,7 @@ fn references_in_a_circle_are_refused() {
 
 // spec: json-schema-13
 #[test]
-fn long_chains_of_references_are_refused() {
+fn long_chains_of_references_are_rejected() {
     let chain = |length: usize| {
         let links = (0..length).map(|n| {
             (
@@ -175,18 +175,18 @@ fn long_chains_of_references_are_refused() {
     };
     assert!(check(&chain(60), "{}").is_ok());
     assert_eq!(compile(&chain(70)).unwrap_err(), SchemaProblem::TooDeep);
-    // As nested as it gets fits into the stack of a thread, also when errors are collected.
+    // The maximum nesting fits into the stack of a thread, even when errors are collected.
     let deepest = value_of_depth(28).replace("{}", "1");
     assert!(check(&chain(14), &value_of_depth(28)).is_ok());
     assert_eq!(check(&chain(14), &deepest).unwrap_err().messages().len(), 1);
-    // Each is allowed, together they would nest too deep for the stack.
+    // Each of the two is allowed, but together they would overflow the stack.
     let refused = check(&chain(60), &value_of_depth(100)).unwrap_err();
     assert!(refused.to_string().contains("too deep"), "{refused}");
 }
 
 // spec: json-schema-13
 #[test]
-fn references_that_double_are_refused() {
+fn exponential_references_are_rejected() {
     let mut defs: Map<_, _> = (0..40)
         .map(|n| {
             let next = json!({"$ref": format!("#/$defs/d{}", n + 1)});
@@ -203,7 +203,7 @@ fn references_that_double_are_refused() {
 
 // spec: json-schema-13
 #[test]
-fn recursion_that_doubles_at_each_level_of_the_value_is_refused_for_deep_values() {
+fn exponential_recursion_is_rejected_for_deep_values() {
     let step = json!({"properties": {"a": {"$ref": "#"}}, "required": ["b"]});
     let schema = json!({"anyOf": [step, step, {"type": "object"}]});
     let start = Instant::now();
@@ -213,14 +213,14 @@ fn recursion_that_doubles_at_each_level_of_the_value_is_refused_for_deep_values(
         refused.to_string().contains("checked against this schema"),
         "{refused}"
     );
-    // In between, deciding is allowed; explaining would take far longer than deciding.
+    // In between, the value is validated, but errors are not collected, which takes far longer.
     assert!(check(&json!({"anyOf": [step, step]}), &value_of_depth(14)).is_err());
     assert!(start.elapsed() < SOON);
 }
 
 // spec: json-schema-13
 #[test]
-fn a_large_value_against_a_large_schema_is_bounded() {
+fn a_large_value_with_a_large_schema_is_rejected() {
     let options: Vec<_> = (0..1_500)
         .map(|n| json!({"minimum": 1_000_000 + n}))
         .collect();
@@ -234,7 +234,7 @@ fn a_large_value_against_a_large_schema_is_bounded() {
             .to_string()
             .contains("checked against this schema")
     );
-    // A large value and a small schema are fine.
+    // A large value with a small schema is accepted.
     assert!(
         check(
             &json!({"items": {"anyOf": [{"type": "null"}, {"type": "integer"}]}}),
@@ -259,8 +259,8 @@ fn unevaluated_keywords_count_twice() {
 }
 
 #[test]
-fn usual_recursive_schemas_are_cheap() {
-    // An expression tree as generators write it.
+fn ordinary_recursive_schemas_are_cheap() {
+    // An expression tree as schema generators write it.
     let binary = |op: &str| json!({"type": "object", "properties": {"op": {"const": op}, "l": {"$ref": "#/$defs/e"}, "r": {"$ref": "#/$defs/e"}}, "required": ["op", "l", "r"]});
     let schema = json!({"$ref": "#/$defs/e", "$defs": {"e": {"oneOf": [binary("add"), binary("mul"), {"type": "number"}]}}});
     let schema: Schema = compile(&schema).unwrap();

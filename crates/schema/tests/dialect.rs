@@ -1,4 +1,4 @@
-//! Which schemas are understood, and what becomes of the others.
+//! The accepted dialects and references, and the errors for others.
 
 #[allow(dead_code)]
 mod common;
@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 // spec: json-schema-01, json-schema-05
 #[test]
-fn a_schema_without_a_dialect_is_2020_12() {
-    // Every one of these means something else, or nothing, in an older dialect.
+fn the_default_dialect_is_2020_12() {
+    // Each of these has another meaning, or none, in an older dialect.
     let tuple = json!({"prefixItems": [{"type": "string"}], "items": false});
     assert!(
         accepts(&tuple, &json!(["a"]))
@@ -44,7 +44,7 @@ fn a_schema_without_a_dialect_is_2020_12() {
 
 // spec: json-schema-01, json-schema-05
 #[test]
-fn the_dialect_2020_12_may_be_named_as_it_was_published() {
+fn both_spellings_of_the_2020_12_uri_are_accepted() {
     for dialect in [
         "https://json-schema.org/draft/2020-12/schema",
         "http://json-schema.org/draft/2020-12/schema",
@@ -61,7 +61,7 @@ fn the_dialect_2020_12_may_be_named_as_it_was_published() {
 
 // spec: json-schema-03, json-schema-05, json-schema-06
 #[test]
-fn any_other_dialect_is_refused_by_name() {
+fn other_dialects_are_rejected_by_name() {
     for dialect in [
         "http://json-schema.org/draft-07/schema#",
         "https://json-schema.org/draft/2019-09/schema",
@@ -71,10 +71,11 @@ fn any_other_dialect_is_refused_by_name() {
     ] {
         let problem = compile(&json!({"$schema": dialect, "type": "object"})).unwrap_err();
         assert_eq!(problem, SchemaProblem::UnsupportedDialect(dialect.into()));
-        let told = problem.to_string();
+        let message = problem.to_string();
         assert!(
-            told.contains(&format!("{dialect:?} is not supported")) && told.contains("2020-12"),
-            "{told}"
+            message.contains(&format!("{dialect:?} is not supported"))
+                && message.contains("2020-12"),
+            "{message}"
         );
     }
 }
@@ -106,7 +107,7 @@ fn an_embedded_schema_cannot_switch_the_dialect() {
 
 // spec: json-schema-07
 #[test]
-fn a_schema_that_is_not_valid_is_refused_with_the_place() {
+fn an_invalid_schema_is_rejected_with_its_location() {
     for (schema, place) in [
         (json!({"type": "strin"}), "/type"),
         (json!({"properties": {"a": 3}}), "/properties/a"),
@@ -137,8 +138,8 @@ fn a_schema_that_is_not_valid_is_refused_with_the_place() {
 
 // spec: json-schema-08, json-schema-10, json-schema-12
 #[test]
-fn a_reference_that_leads_out_is_refused_and_not_fetched() {
-    // Whoever fetched would connect here.
+fn an_external_reference_is_rejected_and_not_fetched() {
+    // A fetch would connect to this listener.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let url = format!("http://{}/schema.json", listener.local_addr().unwrap());
@@ -168,19 +169,19 @@ fn a_reference_that_leads_out_is_refused_and_not_fetched() {
         compile(&relative).unwrap_err(),
         SchemaProblem::ExternalRef(_)
     ));
-    // The last segment is the same, the document is not.
+    // The same last segment, but another document.
     let similar =
         json!({"$id": "https://example.com/schema.json", "properties": {"a": {"$ref": url}}});
     assert_eq!(
         compile(&similar).unwrap_err(),
         SchemaProblem::ExternalRef(url.clone())
     );
-    assert!(listener.accept().is_err(), "nobody connected");
+    assert!(listener.accept().is_err(), "no connection was made");
 }
 
 // spec: json-schema-08
 #[test]
-fn data_that_looks_like_a_reference_is_data() {
+fn data_that_looks_like_a_reference_is_not_resolved() {
     let data = json!({"$ref": "https://example.com/x"});
     assert!(accepts(
         &json!({"const": data, "default": data, "examples": [data], "x-note": data}),
@@ -194,7 +195,7 @@ fn data_that_looks_like_a_reference_is_data() {
 
 // spec: json-schema-01
 #[test]
-fn references_inside_the_schema_work() {
+fn references_within_the_schema_are_resolved() {
     let anchored = json!({"$defs": {"n": {"$anchor": "number", "type": "number"}}, "items": {"$ref": "#number"}});
     assert!(accepts(&anchored, &json!([1])) && !accepts(&anchored, &json!(["1"])));
 
@@ -234,7 +235,7 @@ fn references_inside_the_schema_work() {
 
 // spec: tools-10
 #[test]
-fn the_schema_of_arguments_describes_an_object() {
+fn the_schema_of_arguments_must_be_an_object() {
     for schema in [
         json!({}),
         json!({"type": "string"}),
@@ -256,7 +257,7 @@ fn the_schema_of_arguments_describes_an_object() {
 
 // spec: tools-20
 #[test]
-fn any_json_value_can_be_described() {
+fn schemas_can_describe_any_json_value() {
     let values: [Value; 7] = [
         json!({"a": 1}),
         json!([1]),

@@ -1,4 +1,4 @@
-//! Schemas in the dialects that were published before 2020-12, as clients are sent them.
+//! Schemas in the dialects published before 2020-12, which clients accept.
 
 #[allow(dead_code)]
 mod common;
@@ -88,7 +88,7 @@ fn each_published_dialect_has_its_own_meaning() {
 
 // spec: json-schema-05
 #[test]
-fn without_a_declaration_it_is_2020_12_here_too() {
+fn the_default_dialect_is_2020_12() {
     let tuple = json!({"prefixItems": [{"type": "string"}], "items": false});
     let schema = Schema::compile_published(tuple.as_object().unwrap()).unwrap();
     assert!(schema.check(&RawJson::from(&json!(["a"]))).is_ok());
@@ -97,7 +97,7 @@ fn without_a_declaration_it_is_2020_12_here_too() {
 
 // spec: json-schema-06
 #[test]
-fn a_dialect_that_nobody_published_is_refused_by_name() {
+fn unknown_dialects_are_rejected_by_name() {
     for dialect in [
         "https://example.com/mine",
         "http://json-schema.org/draft-03/schema#",
@@ -137,7 +137,7 @@ fn an_embedded_schema_cannot_switch_the_dialect() {
 
 // spec: json-schema-08, json-schema-12
 #[test]
-fn references_that_lead_out_are_refused_in_each_dialect() {
+fn external_references_are_rejected_in_each_dialect() {
     for dialect in ALL {
         for schema in [
             json!({"$ref": "https://example.com/x.json"}),
@@ -157,9 +157,9 @@ fn references_that_lead_out_are_refused_in_each_dialect() {
 
 // spec: json-schema-05
 #[test]
-fn classic_references_stand_alone() {
+fn keywords_beside_classic_references_are_ignored() {
     for dialect in CLASSIC {
-        // What stands beside it is ignored: the type is not checked, and there is no circle.
+        // Keywords beside it are ignored: the type is not checked, and there is no cycle.
         let schema = json!({
             "definitions": {"a": {"$ref": "#/definitions/b", "type": "null", "allOf": [{"$ref": "#/definitions/a"}]}, "b": {"type": "string"}},
             "properties": {"a": {"$ref": "#/definitions/a"}}
@@ -168,7 +168,7 @@ fn classic_references_stand_alone() {
             accepts(dialect, &schema, &json!({"a": "x"}))
                 && !accepts(dialect, &schema, &json!({"a": null}))
         );
-        // References may lead to what is ignored, though.
+        // References may still point to the ignored keywords.
         let beside = json!({
             "definitions": {"a": {"$ref": "#/definitions/b", "definitions": {"n": {"type": "null"}}}, "b": {}},
             "properties": {"a": {"$ref": "#/definitions/a/definitions/n"}}
@@ -178,7 +178,7 @@ fn classic_references_stand_alone() {
                 && !accepts(dialect, &beside, &json!({"a": 1}))
         );
     }
-    // Later it does not stand alone, and there is one.
+    // In later dialects they are not ignored, and there is a cycle.
     let circle = json!({"definitions": {"a": {"$ref": "#/definitions/b", "allOf": [{"$ref": "#/definitions/a"}]}, "b": {}}});
     assert!(
         compile(DRAFT_2019, circle)
@@ -190,7 +190,7 @@ fn classic_references_stand_alone() {
 
 // spec: json-schema-05
 #[test]
-fn classic_identifiers_name_fragments_and_documents() {
+fn classic_identifiers_declare_fragments_and_documents() {
     for dialect in CLASSIC {
         let id = if dialect == DRAFT_4 { "id" } else { "$id" };
         let schema = json!({
@@ -215,7 +215,7 @@ fn classic_identifiers_name_fragments_and_documents() {
 
 // spec: json-schema-05, json-schema-13
 #[test]
-fn recursive_references_find_the_outermost_tree() {
+fn recursive_references_resolve_to_the_outermost_schema() {
     let tree = json!({
         "$id": "https://example.com/strict-tree",
         "$recursiveAnchor": true,
@@ -255,7 +255,7 @@ fn recursive_references_find_the_outermost_tree() {
 
 // spec: json-schema-13
 #[test]
-fn circles_are_refused_in_each_dialect() {
+fn cycles_are_rejected_in_each_dialect() {
     for dialect in ALL {
         let id = if dialect == DRAFT_4 { "id" } else { "$id" };
         for schema in [
@@ -263,7 +263,7 @@ fn circles_are_refused_in_each_dialect() {
             json!({"allOf": [{"$ref": "#"}]}),
             json!({"dependencies": {"a": {"$ref": "#"}}}),
             json!({"definitions": {"a": {"$ref": "#/definitions/b"}, "b": {"not": {"$ref": "#/definitions/a"}}}}),
-            // Only a reference leads there, through an identifier that changes what `#` means.
+            // Reached only by a reference, below an identifier that changes the meaning of `#`.
             json!({
                 "allOf": [{"$ref": "#/definitions/e/x"}],
                 "definitions": {"e": {id: "https://example.com/e", "x": {"allOf": [{"$ref": "#/x"}]}}}
@@ -292,12 +292,12 @@ fn circles_are_refused_in_each_dialect() {
 
 // spec: json-schema-13
 #[test]
-fn the_bounds_are_those_of_2020_12() {
+fn the_limits_are_those_of_2020_12() {
     const SOON: Duration = Duration::from_secs(20);
     let start = Instant::now();
     for dialect in [DRAFT_4, DRAFT_6, DRAFT_7, DRAFT_2019] {
-        // Each step is an in-place choice of two, and each level of the value takes all of them
-        // once more.
+        // Each step has two branches on the same value, and each level of the value repeats all of
+        // them.
         let step =
             json!({"dependencies": {"a": {"properties": {"a": {"$ref": "#"}}}}, "required": ["b"]});
         let schema = compile(dialect, json!({"anyOf": [step, step, {"type": "object"}]})).unwrap();
@@ -366,7 +366,7 @@ fn the_bounds_are_those_of_2020_12() {
     assert!(start.elapsed() < SOON);
 }
 
-/// Keywords, names and targets that meet each other often.
+/// Generates schemas from few keywords, names and targets, so that they often interact.
 fn schema() -> impl Strategy<Value = Value> {
     let reference = prop::sample::select(vec![
         "#",
@@ -441,10 +441,10 @@ fn schema() -> impl Strategy<Value = Value> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
-    // A recursion that the graph does not see would run until the stack is used up, which ends the
-    // whole test. spec: json-schema-13
+    // A recursion that the graph misses would overflow the stack and abort the test.
+    // spec: json-schema-13
     #[test]
-    fn whatever_compiles_can_be_applied(schema in schema(), dialect in prop::sample::select(ALL.to_vec())) {
+    fn every_compiled_schema_can_be_applied(schema in schema(), dialect in prop::sample::select(ALL.to_vec())) {
         if let Ok(schema) = compile(dialect, schema) {
             for text in [r#"{"a":[{"a":{"a":[[{}],{"a":1}]}}]}"#, r#"[[{"a":{}}],{"a":[]},1]"#, "1"] {
                 let _ = schema.check(&RawJson::parse(text).unwrap());

@@ -8,7 +8,7 @@
 use crate::clock::now;
 use bytes::Bytes;
 use carryall_proto::listen::Change;
-use carryall_store::{Changed, Changes, Row, Store, StoreError};
+use carryall_store::{Changes, Row, RowChange, Store, StoreError};
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -112,8 +112,8 @@ impl Replication {
     async fn receive(&self, mut changes: Changes, sink: &dyn ChangeSink) {
         while let Some(changed) = poll_fn(|cx| changes.as_mut().poll_next(cx)).await {
             let name = match changed {
-                Changed::Row(name) => name,
-                Changed::Some => {
+                RowChange::Row(name) => name,
+                RowChange::Lagged => {
                     sink.deliver_all();
                     continue;
                 }

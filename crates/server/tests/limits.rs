@@ -4,7 +4,7 @@
 use carryall_proto::{Call, CallSource, Outcome, Reply};
 use carryall_server::{Ctx, Prompt, Server, ServerBuilder, Tool};
 use carryall_testkit::{
-    PATIENCE, answer, assert_idle, call, collect, meta_with, next, next_notification, stream,
+    TIMEOUT, answer, assert_idle, call, collect, meta_with, next, next_notification, stream,
 };
 use carryall_types::LoggingLevel;
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ impl Counter {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, reached)
+        tokio::time::timeout(TIMEOUT, reached)
             .await
             .expect("the handlers to come and go");
     }
@@ -214,7 +214,7 @@ async fn a_context_that_outlives_its_call_sends_nothing_and_does_not_wait() {
             ctx.log(LoggingLevel::Info, None, n).await;
         }
     };
-    tokio::time::timeout(PATIENCE, late)
+    tokio::time::timeout(TIMEOUT, late)
         .await
         .expect("nobody waits for a call that has ended");
     assert_eq!(
@@ -262,7 +262,7 @@ async fn a_tool_can_have_its_own_timeout_and_subscriptions_have_none() {
     let short = Duration::from_millis(20);
     let server = Server::new("x", "1")
         .timeout(Some(short))
-        .tool(slow().timeout(PATIENCE))
+        .tool(slow().timeout(TIMEOUT))
         .build()
         .unwrap();
     let mut listener = stream(

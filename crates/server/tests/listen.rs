@@ -266,7 +266,7 @@ async fn a_waiting_subscriber_is_woken_by_each_change() {
     });
     for _ in 0..50 {
         server.resource_updated("x:first");
-        let uri = tokio::time::timeout(carryall_testkit::PATIENCE, received.recv())
+        let uri = tokio::time::timeout(carryall_testkit::TIMEOUT, received.recv())
             .await
             .expect("woken");
         assert_eq!(uri, Some(json!("x:first")));

@@ -2,7 +2,7 @@
 
 use carryall_proto::MessageStream;
 use carryall_server::{Resource, Server, Tool};
-use carryall_store::{BoxFuture, Changed, Changes, Memory, Row, Store, StoreError, StoreResult};
+use carryall_store::{BoxFuture, Changes, Memory, Row, RowChange, Store, StoreError, StoreResult};
 use carryall_testkit::{assert_idle, call, call_as, next_notification, stream};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -128,7 +128,7 @@ async fn a_change_on_another_replica_reaches_only_those_who_may_read_the_resourc
 struct Flaky {
     rows: Memory,
     down: Arc<AtomicBool>,
-    extra: Arc<std::sync::Mutex<Option<mpsc::UnboundedReceiver<Changed>>>>,
+    extra: Arc<std::sync::Mutex<Option<mpsc::UnboundedReceiver<RowChange>>>>,
 }
 
 impl Flaky {
@@ -237,7 +237,7 @@ async fn after_lost_changes_everything_may_have_changed() {
         json!({"toolsListChanged": true, "resourceSubscriptions": ["data:/b"]}),
     )
     .await;
-    lost.send(Changed::Some).unwrap();
+    lost.send(RowChange::Lagged).unwrap();
     assert_eq!(
         notified(&mut all).await.0,
         "notifications/tools/list_changed"

@@ -1,7 +1,7 @@
-//! How a store is set up.
+//! The builder of a store.
 
 use crate::change_listener::ChangeListener;
-use crate::sql::Sql;
+use crate::sql::Statements;
 use crate::{Inner, Postgres, schema, within};
 use carryall_store::{ChangeListeners, StoreError, StoreResult};
 use sqlx::Connection as _;
@@ -10,16 +10,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A connection that was used a moment ago is taken to be there still; another one is asked first.
-const FRESH: Duration = Duration::from_secs(1);
+/// A pooled connection that was idle for at least this long is pinged before use.
+const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 
-/// Sets up a [`Postgres`].
+/// Builds a [`Postgres`] store.
 #[must_use]
 pub struct PostgresBuilder {
     url: String,
     schema: String,
     connections: u32,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl PostgresBuilder {
@@ -28,42 +28,48 @@ impl PostgresBuilder {
             url,
             schema: "carryall".to_owned(),
             connections: 8,
-            patience: Duration::from_secs(10),
+            timeout: Duration::from_secs(10),
         }
     }
 
-    /// The schema whose tables hold the rows, `carryall` unless set. It is made if it is not there.
-    /// Lower-case letters, digits and underscores, at most 40 of them.
+    /// Sets the database schema that holds the tables. The default is `carryall`. A missing schema
+    /// is created.
+    ///
+    /// The name consists of at most 40 lower-case letters, digits and underscores; anything else is
+    /// an error of [`connect`](Self::connect).
     pub fn schema(mut self, schema: impl Into<String>) -> Self {
         self.schema = schema.into();
         self
     }
 
-    /// How many connections operations share, 8 unless set. One more is there for changes.
+    /// Sets the maximum number of pooled connections. The default is 8, the minimum 1. One more
+    /// connection receives changes.
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(1);
         self
     }
 
-    /// How long an operation may take, a wait for a connection included, before it fails. 10 s
-    /// unless set.
-    pub fn timeout(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    /// Sets the timeout of an operation, including the wait for a connection. The default is 10 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 
-    /// Connects, makes or renews the tables, and begins to listen. Replicas that start at the same
-    /// time wait for each other. Belongs into the tokio runtime that is to use the store.
+    /// Connects, creates or migrates the tables, and spawns the task that receives changes. It ends
+    /// when the last clone of the store is dropped. Replicas that start at the same time wait for
+    /// each other.
+    ///
+    /// Call it on the tokio runtime that uses the store.
     ///
     /// # Errors
-    /// When the server cannot be reached or refuses, the settings are wrong, the database is not in
-    /// UTF-8, or the tables were made by a later version.
+    /// When the server cannot be reached or rejects the connection, a setting is invalid, the
+    /// encoding of the database is not UTF-8, or the tables were created by a later version.
     pub async fn connect(self) -> StoreResult<Postgres> {
         let Self {
             url,
             schema,
             connections,
-            patience,
+            timeout,
         } = self;
         schema::check_name(&schema)?;
         let options = url
@@ -72,48 +78,47 @@ impl PostgresBuilder {
             .application_name("carryall");
         let pool = PgPoolOptions::new()
             .max_connections(connections)
-            .acquire_timeout(patience)
+            .acquire_timeout(timeout)
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
-                    if meta.idle_for >= FRESH {
+                    if meta.idle_for >= PING_AFTER_IDLE {
                         connection.ping().await?;
                     }
                     Ok(true)
                 })
             })
             .connect_lazy_with(options.clone());
-        within(patience, schema::migrate(&pool, &schema)).await??;
+        within(timeout, schema::migrate(&pool, &schema)).await??;
         let channel = format!("carryall.{schema}");
-        let sql = Sql::new(&schema, &channel);
+        let sql = Statements::new(&schema, &channel);
         let listeners = ChangeListeners::new();
-        let ear = ChangeListener {
+        let change_listener = ChangeListener {
             options,
             channel,
             listeners: listeners.clone(),
-            patience,
+            timeout,
         };
-        let listener = within(patience, ear.open()).await?;
-        let ear = tokio::spawn(ear.hear(listener)).abort_handle();
+        let connection = within(timeout, change_listener.connect()).await?;
+        let listener_task = tokio::spawn(change_listener.run(connection)).abort_handle();
         Ok(Postgres(Arc::new(Inner {
             pool,
             sql,
             listeners,
-            patience,
+            timeout,
             schema,
-            ear,
+            listener_task,
         })))
     }
 }
 
 impl fmt::Debug for PostgresBuilder {
-    /// Without the URL, which may hold a password.
+    /// Omits the URL, which may contain a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("PostgresBuilder");
-        shown
+        f.debug_struct("PostgresBuilder")
             .field("schema", &self.schema)
             .field("connections", &self.connections)
-            .field("patience", &self.patience);
-        shown.finish_non_exhaustive()
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
     }
 }

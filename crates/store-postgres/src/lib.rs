@@ -1,30 +1,34 @@
-//! Rows in PostgreSQL, for replicas on many machines.
+//! A [`Store`] in PostgreSQL, for replicas on several machines.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), carryall_store::StoreError> {
 //! use carryall_store_postgres::Postgres;
 //!
-//! let store = Postgres::builder("postgres://carryall@db.internal/carryall").schema("mcp").connections(16).connect().await?;
+//! let store = Postgres::builder("postgres://carryall@db.internal/carryall")
+//!     .schema("mcp")
+//!     .connections(16)
+//!     .connect()
+//!     .await?;
 //! # let _ = store;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! A store is one schema of a database in UTF-8; its tables are made when the first replica
-//! connects. Keys and kinds hold no NUL, as text in PostgreSQL does not, and together they are
-//! bounded by what an index takes: 2,600 bytes are always fine.
+//! A store is one schema of a database with the encoding UTF-8; the first replica that connects
+//! creates its tables. Kinds and keys must not contain NUL, which PostgreSQL's `text` does not
+//! allow, and have to fit into an index entry together: 2,600 bytes always do.
 //!
-//! Each operation is one statement and so one transaction: durable as the server's
-//! `synchronous_commit` says, done completely or not at all, and never repeated by this crate. One
-//! that gets no answer in time fails; what it did is not known then.
+//! Each operation is one statement, hence one transaction: atomic, as durable as the server's
+//! `synchronous_commit` makes it, and never retried by this crate. An operation that times out
+//! fails, and may or may not have happened.
 //!
-//! `sslmode` in the URL says whether the connection is encrypted, as in `libpq`: if the server can,
-//! unless it is set. Only `verify-ca` and `verify-full` find out who the server is.
+//! `sslmode` in the URL decides about encryption, as in `libpq`; the default `prefer` encrypts if
+//! the server supports it. Only `verify-ca` and `verify-full` authenticate the server.
 //!
-//! Changes come by `LISTEN` and `NOTIFY` on one connection for all listeners of a store. A pooler
-//! that hands a connection to others between two statements cannot be in front of it. When the
-//! connection is lost, it is made anew, and all listeners hear
-//! [`Changed::Some`](carryall_store::Changed::Some).
+//! Changes arrive by `LISTEN` and `NOTIFY` on one connection shared by all listeners of a store,
+//! which does not work through a pooler in statement or transaction mode. When the connection is
+//! lost, the store reconnects and all listeners receive
+//! [`RowChange::Lagged`](carryall_store::RowChange::Lagged).
 
 mod builder;
 mod change_listener;
@@ -34,42 +38,41 @@ mod sql;
 pub use builder::PostgresBuilder;
 
 use carryall_store::{BoxFuture, ChangeListeners, Changes, Row, Store, StoreError, StoreResult};
-use sql::{Sql, most, number, time};
+use sql::{Statements, limit_to_i64, time, version_to_i64};
 use sqlx::{AssertSqlSafe, PgPool};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::AbortHandle;
 
-/// Keeps rows in PostgreSQL. Clones are the same store, and so are all that use the same schema.
+/// Keeps rows in PostgreSQL. Clones, and all stores connected to the same schema, share the rows.
 #[derive(Clone)]
 pub struct Postgres(Arc<Inner>);
 
 struct Inner {
     pool: PgPool,
-    sql: Sql,
+    sql: Statements,
     listeners: ChangeListeners,
-    patience: Duration,
+    timeout: Duration,
     schema: String,
-    /// The task that hears of changes.
-    ear: AbortHandle,
+    /// The task that receives changes.
+    listener_task: AbortHandle,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.ear.abort();
+        self.listener_task.abort();
     }
 }
 
 impl Postgres {
-    /// A store to be set up. The URL is one of `libpq`'s:
+    /// Returns a builder for a store. The URL has the format of `libpq`:
     /// `postgres://user:password@host:port/database`.
     pub fn builder(url: impl Into<String>) -> PostgresBuilder {
         PostgresBuilder::new(url.into())
     }
 
-    /// The store in the schema `carryall` of this database, as [`Postgres::builder`] makes it by
-    /// default.
+    /// Connects with the defaults of [`Postgres::builder`], to the schema `carryall`.
     ///
     /// # Errors
     /// See [`PostgresBuilder::connect`].
@@ -77,37 +80,37 @@ impl Postgres {
         Self::builder(url).connect().await
     }
 
-    /// Ends in bounded time, with the connection given up if it takes too long.
-    fn act<'a, T: 'a>(
+    /// Runs an operation within the timeout.
+    fn run<'a, T: 'a>(
         &'a self,
         work: impl Future<Output = sqlx::Result<T>> + Send + 'a,
     ) -> BoxFuture<'a, StoreResult<T>> {
-        Box::pin(async move { within(self.0.patience, work).await })
+        Box::pin(async move { within(self.0.timeout, work).await })
     }
 
-    /// Runs a statement that changes rows, and returns how many.
+    /// Runs a statement that changes rows. Returns the version_to_i64 of changed rows.
     fn change<'a>(
         &'a self,
         text: &'a Arc<str>,
-        bind: impl FnOnce(Query) -> sqlx::Result<Query> + Send + 'a,
+        bind: impl FnOnce(PgQuery) -> sqlx::Result<PgQuery> + Send + 'a,
     ) -> BoxFuture<'a, StoreResult<u64>> {
-        self.act(async move {
+        self.run(async move {
             let query = bind(sqlx::query(AssertSqlSafe(Arc::clone(text))))?;
             Ok(query.execute(&self.0.pool).await?.rows_affected())
         })
     }
 }
 
-type Query = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
+type PgQuery = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 async fn within<T>(
-    patience: Duration,
+    timeout: Duration,
     work: impl Future<Output = sqlx::Result<T>>,
 ) -> StoreResult<T> {
-    match tokio::time::timeout(patience, work).await {
-        Ok(done) => done.map_err(StoreError::new),
+    match tokio::time::timeout(timeout, work).await {
+        Ok(result) => result.map_err(StoreError::new),
         Err(_) => Err(StoreError::new(format!(
-            "PostgreSQL did not answer within {patience:?}"
+            "PostgreSQL did not answer within {timeout:?}"
         ))),
     }
 }
@@ -134,7 +137,7 @@ impl Store for Postgres {
         key: &'a str,
         now: u64,
     ) -> BoxFuture<'a, StoreResult<Option<Row>>> {
-        self.act(async move {
+        self.run(async move {
             let query = sqlx::query_as(AssertSqlSafe(Arc::clone(&self.0.sql.get)))
                 .bind(kind)
                 .bind(key)
@@ -163,7 +166,7 @@ impl Store for Postgres {
             Ok(query
                 .bind(kind)
                 .bind(key.to_owned())
-                .bind(number(version)?)
+                .bind(version_to_i64(version)?)
                 .bind(due_at.map(time)))
         });
         Box::pin(async move { Ok(changed.await? > 0) })
@@ -176,7 +179,10 @@ impl Store for Postgres {
         version: u64,
     ) -> BoxFuture<'a, StoreResult<bool>> {
         let changed = self.change(&self.0.sql.remove, move |query| {
-            Ok(query.bind(kind).bind(key.to_owned()).bind(number(version)?))
+            Ok(query
+                .bind(kind)
+                .bind(key.to_owned())
+                .bind(version_to_i64(version)?))
         });
         Box::pin(async move { Ok(changed.await? > 0) })
     }
@@ -187,12 +193,12 @@ impl Store for Postgres {
         now: u64,
         limit: usize,
     ) -> BoxFuture<'_, StoreResult<Vec<Row>>> {
-        self.act(async move {
+        self.run(async move {
             let query = sqlx::query_as(AssertSqlSafe(Arc::clone(&self.0.sql.due)));
             let rows = query
                 .bind(kind)
                 .bind(time(now))
-                .bind(most(limit))
+                .bind(limit_to_i64(limit))
                 .fetch_all(&self.0.pool)
                 .await?;
             rows.into_iter()
@@ -203,14 +209,14 @@ impl Store for Postgres {
 
     fn expire(&self, now: u64, limit: usize) -> BoxFuture<'_, StoreResult<usize>> {
         let changed = self.change(&self.0.sql.expire, move |query| {
-            Ok(query.bind(time(now)).bind(most(limit)))
+            Ok(query.bind(time(now)).bind(limit_to_i64(limit)))
         });
         Box::pin(async move { Ok(usize::try_from(changed.await?).unwrap_or(usize::MAX)) })
     }
 
     fn changes(&self, kind: &'static str) -> Changes {
-        // `connect` has waited for `LISTEN`, so this begins now. While the connection is lost, the
-        // listener hears that something was as soon as it is there again.
+        // `connect` has waited for `LISTEN`, so the subscription starts now. If the connection is
+        // down, the listener receives `Lagged` once it is restored.
         self.0.listeners.listen(kind)
     }
 

@@ -1,14 +1,14 @@
-//! The tables, and how they come to be.
+//! The tables and their migrations.
 
 use carryall_store::{StoreError, StoreResult};
 use sqlx::{AssertSqlSafe, PgPool};
 
-/// What leads from one version to the next, the first from nothing. Steps are added, never changed.
-/// `{schema}` stands for the schema.
+/// The migrations from each version to the next. Migrations are added, never changed. `{schema}` is
+/// replaced by the schema name.
 ///
-/// Keys are compared by their bytes, so that rows due at the same time have the same order in every
-/// database.
-const STEPS: [&str; 1] = [r#"
+/// The collation `C` compares keys by their bytes, so that rows due at the same time have the same
+/// order in every database.
+const MIGRATIONS: [&str; 1] = [r#"
     CREATE TABLE "{schema}".rows (
         kind text COLLATE "C" NOT NULL,
         key text COLLATE "C" NOT NULL,
@@ -22,33 +22,34 @@ const STEPS: [&str; 1] = [r#"
     CREATE INDEX rows_ends ON "{schema}".rows (expires_at) WHERE expires_at IS NOT NULL;
 "#];
 
-/// One lock for all schemas: they are made seldom. "carryall" as a number.
+/// The advisory lock for migrations of all schemas: "carryall" as a number.
 const LOCK: i64 = i64::from_be_bytes(*b"carryall");
 
-/// The longest name of a schema. Its channel, which is named after it, has to stay below 64 bytes.
-const LONGEST: usize = 40;
+/// The maximum length of a schema name. The channel is named after it, and channel names are
+/// shorter than 64 bytes.
+const MAX_NAME: usize = 40;
 
-/// The name becomes a part of statements, so it is held to what needs no quoting anywhere.
+/// Checks that a schema name needs no quoting, since it becomes part of statements.
 pub(crate) fn check_name(schema: &str) -> StoreResult<()> {
     let plain = schema
         .bytes()
         .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    if plain && !schema.is_empty() && schema.len() <= LONGEST {
+    if plain && !schema.is_empty() && schema.len() <= MAX_NAME {
         return Ok(());
     }
     let rule = "use at most 40 lower-case letters, digits and underscores";
     Err(StoreError::new(format!(
-        "{schema:?} cannot be the name of the schema: {rule}"
+        "{schema:?} is not a valid schema name: {rule}"
     )))
 }
 
-/// Brings the tables to the version of this program, in one transaction. The outer error is the
-/// database's, the inner one says that this database is not for us.
+/// Migrates the tables to the current version, in one transaction. The outer error is one of the
+/// database; the inner one says that the database cannot be used.
 ///
-/// A role that may not make schemas or tables can connect to one where they are up to date.
+/// A role without the privilege to create schemas or tables can connect if they are up to date.
 pub(crate) async fn migrate(pool: &PgPool, schema: &str) -> sqlx::Result<StoreResult<()>> {
     let mut transaction = pool.begin().await?;
-    // Held until the end of the transaction, whichever it is.
+    // Held until the transaction commits or rolls back.
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(LOCK)
         .execute(&mut *transaction)
@@ -58,11 +59,11 @@ pub(crate) async fn migrate(pool: &PgPool, schema: &str) -> sqlx::Result<StoreRe
         .await?;
     if encoding != "UTF8" {
         return Ok(Err(StoreError::new(format!(
-            "the database is in {encoding}, and has to be in UTF8"
+            "the encoding of the database is {encoding}, not UTF8"
         ))));
     }
-    let there = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)";
-    if !sqlx::query_scalar::<_, bool>(there)
+    let exists = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)";
+    if !sqlx::query_scalar::<_, bool>(exists)
         .bind(schema)
         .fetch_one(&mut *transaction)
         .await?
@@ -72,16 +73,16 @@ pub(crate) async fn migrate(pool: &PgPool, schema: &str) -> sqlx::Result<StoreRe
             .await?;
     }
     let table = format!(r#""{schema}".schema_version"#);
-    let there = "SELECT to_regclass($1) IS NOT NULL";
-    if !sqlx::query_scalar::<_, bool>(there)
+    let exists = "SELECT to_regclass($1) IS NOT NULL";
+    if !sqlx::query_scalar::<_, bool>(exists)
         .bind(&table)
         .fetch_one(&mut *transaction)
         .await?
     {
-        let make = format!(
+        let create = format!(
             "CREATE TABLE {table} (version integer NOT NULL); INSERT INTO {table} VALUES (0)"
         );
-        sqlx::raw_sql(AssertSqlSafe(make))
+        sqlx::raw_sql(AssertSqlSafe(create))
             .execute(&mut *transaction)
             .await?;
     }
@@ -90,19 +91,19 @@ pub(crate) async fn migrate(pool: &PgPool, schema: &str) -> sqlx::Result<StoreRe
         .fetch_one(&mut *transaction)
         .await?;
     let done = usize::try_from(version).unwrap_or(0);
-    if done > STEPS.len() {
-        let known = STEPS.len();
-        let why =
-            format!("the schema {schema} is of version {version}, this program knows {known}");
-        return Ok(Err(StoreError::new(why)));
+    if done > MIGRATIONS.len() {
+        return Ok(Err(StoreError::new(format!(
+            "the schema {schema} has version {version}, but this program supports {}",
+            MIGRATIONS.len()
+        ))));
     }
-    for step in &STEPS[done..] {
-        let step = AssertSqlSafe(step.replace("{schema}", schema));
-        sqlx::raw_sql(step).execute(&mut *transaction).await?;
+    for migration in &MIGRATIONS[done..] {
+        let migration = AssertSqlSafe(migration.replace("{schema}", schema));
+        sqlx::raw_sql(migration).execute(&mut *transaction).await?;
     }
-    if done < STEPS.len() {
-        let now = AssertSqlSafe(format!("UPDATE {table} SET version = {}", STEPS.len()));
-        sqlx::raw_sql(now).execute(&mut *transaction).await?;
+    if done < MIGRATIONS.len() {
+        let update = AssertSqlSafe(format!("UPDATE {table} SET version = {}", MIGRATIONS.len()));
+        sqlx::raw_sql(update).execute(&mut *transaction).await?;
     }
     transaction.commit().await?;
     Ok(Ok(()))
@@ -113,7 +114,7 @@ mod tests {
     use super::check_name;
 
     #[test]
-    fn names_that_would_need_quotes_are_refused() {
+    fn names_that_need_quoting_are_rejected() {
         assert!(check_name("carryall_2").is_ok());
         for name in ["", "Carryall", "a\"b", "a b", "a.b", "é", &"a".repeat(41)] {
             assert!(check_name(name).is_err(), "{name}");

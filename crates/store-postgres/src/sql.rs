@@ -1,12 +1,12 @@
-//! What a store does, in SQL.
+//! The store's operations as SQL statements.
 
-use crate::Query;
+use crate::PgQuery;
 use carryall_store::Row;
 use std::sync::Arc;
 
-/// The statements for one schema. Those that change rows return one line for each row changed, and
-/// tell of it: the notification leaves with the commit, or not at all.
-pub(crate) struct Sql {
+/// The statements for one schema. Those that change rows return one row per changed row, and send
+/// a notification for it, which PostgreSQL delivers on commit.
+pub(crate) struct Statements {
     pub(crate) insert: Arc<str>,
     pub(crate) get: Arc<str>,
     pub(crate) replace: Arc<str>,
@@ -16,12 +16,12 @@ pub(crate) struct Sql {
     pub(crate) expire: Arc<str>,
 }
 
-impl Sql {
+impl Statements {
     pub(crate) fn new(schema: &str, channel: &str) -> Self {
         let rows = format!(r#""{schema}".rows"#);
-        // The length of the kind tells where the key begins (see `ear`). A payload must stay below
-        // 8000 bytes; an empty one says that something changed.
-        let told = format!(
+        // The payload starts with the length of the kind, see `change_listener`. Payloads are
+        // shorter than 8000 bytes; for a longer key the payload is empty, which means any row.
+        let notify = format!(
             "SELECT pg_notify('{channel}', CASE WHEN octet_length(kind) + octet_length(key) < 7900
                 THEN octet_length(kind) || ':' || kind || ':' || key ELSE '' END) FROM changed"
         );
@@ -35,7 +35,7 @@ impl Sql {
                         expires_at = excluded.expires_at, due_at = excluded.due_at
                     WHERE there.expires_at <= $7
                     RETURNING there.kind, there.key
-                ) {told}"
+                ) {notify}"
             )
             .into(),
             get: format!(
@@ -48,11 +48,11 @@ impl Sql {
                     UPDATE {rows} SET version = $3, value = $4, expires_at = $5, due_at = $6
                     WHERE kind = $1 AND key = $2 AND version = $3 - 1
                     RETURNING kind, key
-                ) {told}"
+                ) {notify}"
             )
             .into(),
-            // A value that is stored out of line (TOAST) is not written again when its column is
-            // not assigned. No notification: a renewed lease is no change to listeners.
+            // A value stored out of line (TOAST) is not rewritten unless its column is assigned. No
+            // notification: to listeners, a renewed lease is no change.
             reschedule: format!(
                 "UPDATE {rows} SET version = version + 1, due_at = $4
                 WHERE kind = $1 AND key = $2 AND version = $3"
@@ -61,41 +61,39 @@ impl Sql {
             remove: format!(
                 "WITH changed AS (
                     DELETE FROM {rows} WHERE kind = $1 AND key = $2 AND version = $3 RETURNING kind, key
-                ) {told}"
+                ) {notify}"
             )
             .into(),
-            // No `FOR UPDATE SKIP LOCKED`: such a lock ends with the statement, before any row is
-            // claimed, so two replicas that look one after the other would see the same rows all
-            // the same. It would cost a write and a flush for each look that finds something, and
-            // hide rows from whoever looks in the same moment. That only one of them gets a row is
-            // decided by its version.
+            // Without `FOR UPDATE SKIP LOCKED`: the lock would end with the statement, before the
+            // caller claims a row, so two replicas could still read the same rows. It would cost a
+            // write and a flush per query that finds rows, and hide rows from concurrent queries.
+            // The version decides which replica claims a row.
             due: format!(
                 "SELECT key, version, value, expires_at, due_at FROM {rows}
                 WHERE kind = $1 AND due_at <= $2 ORDER BY due_at, key LIMIT $3"
             )
             .into(),
-            // Here the lock lasts as long as it is needed: replicas that clean up at the same time
-            // take different rows instead of waiting for each other. A row that is skipped is being
-            // changed at this moment; if it has still ended after that, the next step finds it.
-            // Materialized, so that the limit is applied once.
+            // Here the lock helps: replicas that expire rows at the same time take different rows
+            // instead of waiting for each other. A skipped row is being changed; if it is still
+            // expired afterwards, the next call removes it. `MATERIALIZED` applies the limit once.
             expire: format!(
-                "WITH ended AS MATERIALIZED (
+                "WITH expired AS MATERIALIZED (
                     SELECT kind, key FROM {rows} WHERE expires_at <= $1
                     ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
                 ), changed AS (
-                    DELETE FROM {rows} AS there USING ended
-                    WHERE there.kind = ended.kind AND there.key = ended.key
+                    DELETE FROM {rows} AS there USING expired
+                    WHERE there.kind = expired.kind AND there.key = expired.key
                     RETURNING there.kind, there.key
-                ) {told}"
+                ) {notify}"
             )
             .into(),
         }
     }
 }
 
-/// A row as parameters `$1` to `$6`.
-pub(crate) fn bind(query: Query, row: Row) -> sqlx::Result<Query> {
-    let version = number(row.version)?;
+/// Binds a row to the parameters `$1` to `$6`.
+pub(crate) fn bind(query: PgQuery, row: Row) -> sqlx::Result<PgQuery> {
+    let version = version_to_i64(row.version)?;
     let query = query
         .bind(row.kind)
         .bind(row.key)
@@ -106,7 +104,7 @@ pub(crate) fn bind(query: Query, row: Row) -> sqlx::Result<Query> {
         .bind(row.due_at.map(time)))
 }
 
-/// A row as it is selected, without its kind.
+/// A selected row without its kind: key, version, value, `expires_at`, `due_at`.
 pub(crate) type SelectedRow = (String, i64, Vec<u8>, Option<i64>, Option<i64>);
 
 pub(crate) fn read(
@@ -125,8 +123,8 @@ pub(crate) fn read(
     })
 }
 
-/// A `bigint` ends at `i64::MAX`. As a time that is three hundred million years away, so it stands
-/// for all that is later.
+/// Converts a time to a `bigint`. Times beyond `i64::MAX`, in about three hundred million years,
+/// become `i64::MAX`, which is read as `u64::MAX`.
 pub(crate) fn time(at: u64) -> i64 {
     i64::try_from(at).unwrap_or(i64::MAX)
 }
@@ -139,10 +137,10 @@ fn from_time(at: i64) -> u64 {
     }
 }
 
-pub(crate) fn most(limit: usize) -> i64 {
+pub(crate) fn limit_to_i64(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-pub(crate) fn number(version: u64) -> sqlx::Result<i64> {
+pub(crate) fn version_to_i64(version: u64) -> sqlx::Result<i64> {
     i64::try_from(version).map_err(|error| sqlx::Error::Encode(error.into()))
 }

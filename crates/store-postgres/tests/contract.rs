@@ -1,18 +1,18 @@
-//! The store in PostgreSQL keeps what every store promises, between replicas and over restarts of
-//! the server too.
+//! Runs the contract suite against the PostgreSQL store, and tests it across replicas and restarts
+//! of the server.
 #![cfg(unix)]
 
 mod server;
 
-use carryall_store::{Changed, Changes, Row, Store, contract};
+use carryall_store::{Changes, Row, RowChange, Store, contract};
 use carryall_store_postgres::Postgres;
 use server::Server;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// No test waits longer than this for one thing.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout of each wait in these tests.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn row(key: &str) -> Row {
     Row {
@@ -25,16 +25,16 @@ fn row(key: &str) -> Row {
     }
 }
 
-async fn heard(changes: &mut Changes) -> Changed {
+async fn next_change(changes: &mut Changes) -> RowChange {
     let next = poll_fn(|cx| changes.as_mut().poll_next(cx));
-    tokio::time::timeout(PATIENCE, next)
+    tokio::time::timeout(TIMEOUT, next)
         .await
-        .expect("told in time")
-        .expect("changes do not end")
+        .expect("a change in time")
+        .expect("the stream does not end")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_keeps_the_contract() {
+async fn postgres_passes_the_contract_suite() {
     let Some(server) = Server::start() else {
         return;
     };
@@ -51,7 +51,7 @@ async fn postgres_keeps_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn replicas_that_start_together_make_the_tables_once_and_hear_each_other() {
+async fn replicas_that_start_together_share_one_schema() {
     let Some(server) = Server::start() else {
         return;
     };
@@ -66,7 +66,7 @@ async fn replicas_that_start_together_make_the_tables_once_and_hear_each_other()
     let mut changes: Vec<_> = stores.iter().map(|store| store.changes("test")).collect();
     assert!(stores[0].insert(row("k"), 0).await.unwrap());
     for changes in &mut changes {
-        assert_eq!(heard(changes).await, Changed::Row("k".into()));
+        assert_eq!(next_change(changes).await, RowChange::Row("k".into()));
     }
     for version in 2..20 {
         let mut writing = tokio::task::JoinSet::new();
@@ -92,13 +92,13 @@ async fn replicas_that_start_together_make_the_tables_once_and_hear_each_other()
             "version {version}"
         );
     }
-    replicas_that_clean_up_together_count_each_row_once(&stores).await;
-    schemas_are_stores_of_their_own(&server, &stores[0]).await;
-    odd_rows_come_back_and_are_told(&stores[0], &stores[1]).await;
-    what_is_not_for_us_is_refused(&server).await;
+    concurrent_expire_counts_each_row_once(&stores).await;
+    schemas_are_separate_stores(&server, &stores[0]).await;
+    special_rows_round_trip_and_notify(&stores[0], &stores[1]).await;
+    unusable_settings_and_schemas_are_rejected(&server).await;
 }
 
-async fn replicas_that_clean_up_together_count_each_row_once(stores: &[Postgres]) {
+async fn concurrent_expire_counts_each_row_once(stores: &[Postgres]) {
     for number in 0..500 {
         stores[0]
             .insert(
@@ -115,20 +115,20 @@ async fn replicas_that_clean_up_together_count_each_row_once(stores: &[Postgres]
     for store in stores {
         let store = store.clone();
         cleaning.spawn(async move {
-            let mut ended = 0;
+            let mut expired = 0;
             loop {
                 match store.expire(1, 20).await.unwrap() {
-                    0 => return ended,
-                    step => ended += step,
+                    0 => return expired,
+                    removed => expired += removed,
                 }
             }
         });
     }
-    let ended: usize = cleaning.join_all().await.into_iter().sum();
-    assert_eq!(ended + stores[0].expire(1, 500).await.unwrap(), 500);
+    let expired: usize = cleaning.join_all().await.into_iter().sum();
+    assert_eq!(expired + stores[0].expire(1, 500).await.unwrap(), 500);
 }
 
-async fn schemas_are_stores_of_their_own(server: &Server, store: &Postgres) {
+async fn schemas_are_separate_stores(server: &Server, store: &Postgres) {
     let other = Postgres::builder(server.url())
         .schema("other")
         .connect()
@@ -138,32 +138,44 @@ async fn schemas_are_stores_of_their_own(server: &Server, store: &Postgres) {
     store.insert(row("here"), 0).await.unwrap();
     assert_eq!(other.get("test", "here", 0).await.unwrap(), None);
     other.insert(row("there"), 0).await.unwrap();
-    assert_eq!(heard(&mut by_other).await, Changed::Row("there".into()));
-    assert_eq!(heard(&mut by_store).await, Changed::Row("here".into()));
+    assert_eq!(
+        next_change(&mut by_other).await,
+        RowChange::Row("there".into())
+    );
+    assert_eq!(
+        next_change(&mut by_store).await,
+        RowChange::Row("here".into())
+    );
 }
 
-async fn odd_rows_come_back_and_are_told(one: &Postgres, two: &Postgres) {
-    let mut changes = two.changes("a kind: odd");
-    let odd = Row {
-        kind: "a kind: odd",
+async fn special_rows_round_trip_and_notify(one: &Postgres, two: &Postgres) {
+    let mut changes = two.changes("a kind: special");
+    let special = Row {
+        kind: "a kind: special",
         expires_at: Some(u64::MAX),
         due_at: Some(0),
         ..row("a: 'key'\n\u{1f9f3}")
     };
-    one.insert(odd.clone(), u64::MAX).await.unwrap();
-    assert_eq!(heard(&mut changes).await, Changed::Row(odd.key.clone()));
-    assert_eq!(two.get(odd.kind, &odd.key, 0).await.unwrap(), Some(odd));
-    // Longer than a notification can be.
+    one.insert(special.clone(), u64::MAX).await.unwrap();
+    assert_eq!(
+        next_change(&mut changes).await,
+        RowChange::Row(special.key.clone())
+    );
+    assert_eq!(
+        two.get(special.kind, &special.key, 0).await.unwrap(),
+        Some(special)
+    );
+    // Longer than the payload of a notification.
     let long = Row {
-        kind: "a kind: odd",
+        kind: "a kind: special",
         ..row(&"k".repeat(9000))
     };
     one.insert(long.clone(), 0).await.unwrap();
-    assert_eq!(heard(&mut changes).await, Changed::Some);
+    assert_eq!(next_change(&mut changes).await, RowChange::Lagged);
     assert_eq!(two.get(long.kind, &long.key, 0).await.unwrap(), Some(long));
     one.insert(row("a\0b"), 0)
         .await
-        .expect_err("text in PostgreSQL has no NUL");
+        .expect_err("PostgreSQL's text cannot contain NUL");
     one.insert(
         Row {
             version: u64::MAX,
@@ -172,18 +184,18 @@ async fn odd_rows_come_back_and_are_told(one: &Postgres, two: &Postgres) {
         0,
     )
     .await
-    .expect_err("nor such numbers");
+    .expect_err("a bigint cannot hold u64::MAX");
 }
 
-async fn what_is_not_for_us_is_refused(server: &Server) {
-    let refused = async |schema: &str| {
-        let refused = Postgres::builder(server.url())
+async fn unusable_settings_and_schemas_are_rejected(server: &Server) {
+    let error = async |schema: &str| {
+        let result = Postgres::builder(server.url())
             .schema(schema)
             .connect()
             .await;
-        refused.expect_err("this is refused").to_string()
+        result.expect_err("connect fails").to_string()
     };
-    assert!(refused("Quoted\"").await.contains("name of the schema"));
+    assert!(error("Quoted\"").await.contains("not a valid schema name"));
     drop(
         Postgres::builder(server.url())
             .schema("later")
@@ -196,16 +208,19 @@ async fn what_is_not_for_us_is_refused(server: &Server) {
         .execute(&pool)
         .await
         .unwrap();
-    assert!(refused("later").await.contains("version 99"));
-    let nobody =
+    assert!(error("later").await.contains("version 99"));
+    let unreachable =
         Postgres::builder("postgres://carryall@127.0.0.1:1/x").timeout(Duration::from_millis(500));
-    nobody.connect().await.expect_err("nobody is there");
+    unreachable
+        .connect()
+        .await
+        .expect_err("nothing listens on this port");
     let shown = format!("{:?}", Postgres::builder("postgres://user:secret@host/x"));
     assert!(!shown.contains("secret"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_goes_and_comes_back_costs_errors_and_nothing_else() {
+async fn the_store_recovers_when_the_server_restarts() {
     let Some(mut server) = Server::start() else {
         return;
     };
@@ -216,45 +231,51 @@ async fn a_server_that_goes_and_comes_back_costs_errors_and_nothing_else() {
         .unwrap();
     let (mut changes, mut others) = (store.changes("test"), store.changes("other"));
     assert!(store.insert(row("before"), 0).await.unwrap());
-    assert_eq!(heard(&mut changes).await, Changed::Row("before".into()));
+    assert_eq!(
+        next_change(&mut changes).await,
+        RowChange::Row("before".into())
+    );
     server.stop();
     store
         .get("test", "before", 0)
         .await
-        .expect_err("nobody answers");
+        .expect_err("the server is down");
     store
         .insert(row("lost"), 0)
         .await
-        .expect_err("nobody answers");
-    store.due("test", 0, 1).await.expect_err("nobody answers");
-    server.start_again();
-    let again = async {
+        .expect_err("the server is down");
+    store
+        .due("test", 0, 1)
+        .await
+        .expect_err("the server is down");
+    server.restart();
+    let recovered = async {
         while store.get("test", "before", 0).await.is_err() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, again)
+    tokio::time::timeout(TIMEOUT, recovered)
         .await
-        .expect("it works again");
+        .expect("the store recovers");
     assert_eq!(
         store.get("test", "before", 0).await.unwrap(),
         Some(row("before"))
     );
     assert_eq!(store.get("test", "lost", 0).await.unwrap(), None);
     assert_eq!(
-        heard(&mut changes).await,
-        Changed::Some,
-        "something may have been lost"
+        next_change(&mut changes).await,
+        RowChange::Lagged,
+        "changes may have been lost"
     );
     assert_eq!(
-        heard(&mut others).await,
-        Changed::Some,
-        "for everybody who listens"
+        next_change(&mut others).await,
+        RowChange::Lagged,
+        "every listener is notified"
     );
     assert!(store.insert(row("after"), 0).await.unwrap());
     assert_eq!(
-        heard(&mut changes).await,
-        Changed::Row("after".into()),
-        "and changes come again"
+        next_change(&mut changes).await,
+        RowChange::Row("after".into()),
+        "changes are delivered again"
     );
 }

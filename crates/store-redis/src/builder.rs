@@ -1,20 +1,20 @@
-//! How a store is set up.
+//! The builder of a store.
 
 use crate::change_subscriber::ChangeSubscriber;
 use crate::connection::{RedisConnection, within};
-use crate::{Inner, Names, Redis};
+use crate::{Inner, KeyNames, Redis};
 use carryall_store::{ChangeListeners, StoreError, StoreResult};
 use redis::Client;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Sets up a [`Redis`].
+/// Builds a [`Redis`] store.
 #[must_use]
 pub struct RedisBuilder {
     url: String,
     prefix: String,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl RedisBuilder {
@@ -22,63 +22,64 @@ impl RedisBuilder {
         Self {
             url,
             prefix: "carryall".to_owned(),
-            patience: Duration::from_secs(10),
+            timeout: Duration::from_secs(10),
         }
     }
 
-    /// What all keys of the store begin with, and its channel, followed by a colon. `carryall`
-    /// unless set.
+    /// Sets the prefix of the store's keys and channel; a colon follows it. The default is
+    /// `carryall`.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// How long an operation may take, a wait for a connection included, before it fails. 10 s
-    /// unless set.
-    pub fn timeout(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    /// Sets the timeout of an operation, including the wait for a connection. The default is 10 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 
-    /// Connects and begins to listen. Belongs into the tokio runtime that is to use the store.
+    /// Connects, and spawns the task that receives changes. It ends when the last clone of the
+    /// store is dropped.
+    ///
+    /// Call it on the tokio runtime that uses the store.
     ///
     /// # Errors
-    /// When the URL is not one of Redis, or the server cannot be reached or refuses.
+    /// When the URL is malformed, or the server cannot be reached or rejects the connection.
     pub async fn connect(self) -> StoreResult<Redis> {
         let Self {
             url,
             prefix,
-            patience,
+            timeout,
         } = self;
         let client = Client::open(url).map_err(StoreError::new)?;
-        let names = Names::new(prefix);
-        let link = RedisConnection::new(client.clone(), patience)?;
+        let names = KeyNames::new(prefix);
+        let connection = RedisConnection::new(client.clone(), timeout)?;
         let listeners = ChangeListeners::new();
-        let ear = ChangeSubscriber {
+        let subscriber = ChangeSubscriber {
             client,
             channel: names.channel.clone(),
             listeners: listeners.clone(),
-            patience,
+            timeout,
         };
-        let subscribed = within(patience, ear.open()).await?;
-        link.ask::<String>(&redis::cmd("PING")).await?;
-        let ear = tokio::spawn(ear.hear(subscribed)).abort_handle();
+        let subscription = within(timeout, subscriber.subscribe()).await?;
+        connection.query::<String>(&redis::cmd("PING")).await?;
+        let subscriber_task = tokio::spawn(subscriber.run(subscription)).abort_handle();
         Ok(Redis(Arc::new(Inner {
-            link,
+            connection,
             names,
             listeners,
-            ear,
+            subscriber_task,
         })))
     }
 }
 
 impl fmt::Debug for RedisBuilder {
-    /// Without the URL, which may hold a password.
+    /// Omits the URL, which may contain a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("RedisBuilder");
-        shown
+        f.debug_struct("RedisBuilder")
             .field("prefix", &self.prefix)
-            .field("patience", &self.patience)
+            .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
 }

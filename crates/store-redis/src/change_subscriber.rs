@@ -1,60 +1,59 @@
-//! The connection that hears of changes, for all listeners of a store.
+//! The connection that receives changes for all listeners of a store.
 
-use crate::parts;
+use crate::parse_row_name;
 use carryall_store::ChangeListeners;
 use futures_util::StreamExt as _;
 use redis::aio::PubSub;
 use redis::{Client, RedisResult};
 use std::time::Duration;
 
-/// After so long without a word the connection is asked whether it is there. A connection that a
-/// firewall forgot, say, never says that it has ended.
-const QUIET: Duration = Duration::from_secs(20);
-/// The first wait before another try, and the longest.
-const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// The connection is probed after this long without a message. A connection that a firewall has
+/// dropped, for example, reports no error by itself.
+const PROBE_INTERVAL: Duration = Duration::from_secs(20);
+/// The first and the longest delay between attempts to reconnect.
+const RECONNECT_DELAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 pub(crate) struct ChangeSubscriber {
     pub(crate) client: Client,
     pub(crate) channel: String,
     pub(crate) listeners: ChangeListeners,
-    pub(crate) patience: Duration,
+    pub(crate) timeout: Duration,
 }
 
 impl ChangeSubscriber {
-    /// A connection that has subscribed.
-    pub(crate) async fn open(&self) -> RedisResult<PubSub> {
-        let mut subscribed = self.client.get_async_pubsub().await?;
-        subscribed.subscribe(&self.channel).await?;
-        Ok(subscribed)
+    /// Opens a connection and subscribes.
+    pub(crate) async fn subscribe(&self) -> RedisResult<PubSub> {
+        let mut subscription = self.client.get_async_pubsub().await?;
+        subscription.subscribe(&self.channel).await?;
+        Ok(subscription)
     }
 
-    /// Listens as long as the store is there.
-    pub(crate) async fn hear(self, mut subscribed: PubSub) {
+    /// Receives changes until the task is aborted.
+    pub(crate) async fn run(self, mut subscription: PubSub) {
         loop {
-            self.pass_on(subscribed).await;
-            subscribed = self.open_again().await;
-            // Not before: what happens from now on is heard, and what happened until now is found
-            // by looking.
+            self.forward(subscription).await;
+            subscription = self.resubscribe().await;
+            // Only now, so that a listener that then reads all rows misses no later change.
             self.listeners.notify_lagged();
         }
     }
 
-    /// Passes changes on until the connection is lost.
-    async fn pass_on(&self, subscribed: PubSub) {
-        let (mut sink, mut messages) = subscribed.split();
+    /// Forwards changes to the listeners until the connection is lost.
+    async fn forward(&self, subscription: PubSub) {
+        let (mut sink, mut messages) = subscription.split();
         loop {
-            match tokio::time::timeout(QUIET, messages.next()).await {
+            match tokio::time::timeout(PROBE_INTERVAL, messages.next()).await {
                 Ok(Some(message)) => match std::str::from_utf8(message.get_payload_bytes())
                     .ok()
-                    .and_then(parts)
+                    .and_then(parse_row_name)
                 {
                     Some((kind, key)) => self.listeners.notify(kind, key),
                     None => self.listeners.notify_lagged(),
                 },
                 Ok(None) => return,
                 Err(_) => {
-                    let asked = tokio::time::timeout(self.patience, sink.ping::<redis::Value>());
-                    if !matches!(asked.await, Ok(Ok(_))) {
+                    let probe = tokio::time::timeout(self.timeout, sink.ping::<redis::Value>());
+                    if !matches!(probe.await, Ok(Ok(_))) {
                         return;
                     }
                 }
@@ -62,14 +61,15 @@ impl ChangeSubscriber {
         }
     }
 
-    async fn open_again(&self) -> PubSub {
-        let (mut wait, longest) = WAITS;
+    async fn resubscribe(&self) -> PubSub {
+        let (mut delay, longest) = RECONNECT_DELAY;
         loop {
-            if let Ok(Ok(subscribed)) = tokio::time::timeout(self.patience, self.open()).await {
-                return subscribed;
+            if let Ok(Ok(subscription)) = tokio::time::timeout(self.timeout, self.subscribe()).await
+            {
+                return subscription;
             }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(longest);
+            tokio::time::sleep(delay).await;
+            delay = (delay * 2).min(longest);
         }
     }
 }

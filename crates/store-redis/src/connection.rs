@@ -1,4 +1,4 @@
-//! The connection that operations share.
+//! The connection shared by all operations.
 
 use carryall_store::{StoreError, StoreResult};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
@@ -8,24 +8,24 @@ use std::time::Duration;
 
 pub(crate) struct RedisConnection {
     client: Client,
-    patience: Duration,
-    /// Connects by itself, again too when the server ends the connection. With it how many there
-    /// have been before.
-    connection: Mutex<(u64, ConnectionManager)>,
+    timeout: Duration,
+    /// The connection and its number. The manager reconnects by itself when the server closes the
+    /// connection.
+    current: Mutex<(u64, ConnectionManager)>,
 }
 
 impl RedisConnection {
-    /// Connects with the first operation.
-    pub(crate) fn new(client: Client, patience: Duration) -> StoreResult<Self> {
-        let connection = lazy(&client, patience).map_err(StoreError::new)?;
+    /// Creates a connection that is established by the first operation.
+    pub(crate) fn new(client: Client, timeout: Duration) -> StoreResult<Self> {
+        let manager = new_manager(&client, timeout).map_err(StoreError::new)?;
         Ok(Self {
             client,
-            patience,
-            connection: Mutex::new((0, connection)),
+            timeout,
+            current: Mutex::new((0, manager)),
         })
     }
 
-    pub(crate) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> StoreResult<T> {
+    pub(crate) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> StoreResult<T> {
         self.with(async |connection| command.query_async(connection).await)
             .await
     }
@@ -43,56 +43,53 @@ impl RedisConnection {
         work: impl AsyncFnOnce(&mut ConnectionManager) -> RedisResult<T>,
     ) -> StoreResult<T> {
         let (number, mut connection) = self
-            .connection
+            .current
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let mut answered = false;
-        let done = within(self.patience, async {
-            let done = work(&mut connection).await;
-            answered = true;
-            done
-        });
-        let done = done.await;
-        if !answered {
-            self.renew(number);
+        let mut completed = false;
+        let result = within(self.timeout, async {
+            let result = work(&mut connection).await;
+            completed = true;
+            result
+        })
+        .await;
+        if !completed {
+            self.replace(number);
         }
-        done
+        result
     }
 
-    /// A connection on which no answer came may be one that nobody has at the other end any more,
-    /// and would keep failing until the operating system gives it up. Everybody else who waits on
-    /// it waits in vain as well.
-    fn renew(&self, number: u64) {
-        let mut connection = self
-            .connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if connection.0 == number
-            && let Ok(new) = lazy(&self.client, self.patience)
+    /// Replaces a connection on which an operation has timed out, unless it has been replaced
+    /// already. The connection may be dead, and its operations would keep failing until the
+    /// operating system closes it.
+    fn replace(&self, number: u64) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.0 == number
+            && let Ok(manager) = new_manager(&self.client, self.timeout)
         {
-            *connection = (number + 1, new);
+            *current = (number + 1, manager);
         }
     }
 }
 
-fn lazy(client: &Client, patience: Duration) -> RedisResult<ConnectionManager> {
+fn new_manager(client: &Client, timeout: Duration) -> RedisResult<ConnectionManager> {
     let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(patience))
-        // `within` watches the time.
+        .set_connection_timeout(Some(timeout))
+        // `within` limits the time.
         .set_response_timeout(None)
         .set_number_of_retries(1);
     ConnectionManager::new_lazy_with_config(client.clone(), config)
 }
 
 pub(crate) async fn within<T>(
-    patience: Duration,
+    timeout: Duration,
     work: impl Future<Output = RedisResult<T>>,
 ) -> StoreResult<T> {
-    match tokio::time::timeout(patience, work).await {
-        Ok(done) => done.map_err(StoreError::new),
+    match tokio::time::timeout(timeout, work).await {
+        Ok(result) => result.map_err(StoreError::new),
         Err(_) => Err(StoreError::new(format!(
-            "Redis did not answer within {patience:?}"
+            "Redis did not answer within {timeout:?}"
         ))),
     }
 }

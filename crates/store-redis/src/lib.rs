@@ -1,4 +1,4 @@
-//! Rows in Redis or Valkey, for replicas on many machines.
+//! A [`Store`] in Redis or Valkey, for replicas on several machines.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), carryall_store::StoreError> {
@@ -10,18 +10,19 @@
 //! # }
 //! ```
 //!
-//! A store is what begins with its prefix in one database of one server. A change is one script,
-//! which is done completely or not at all, and never repeated by this crate; one that gets no
-//! answer in time fails, and what it did is not known then.
+//! A store consists of the keys with its prefix in one database of one server. Each write is one
+//! Lua script: atomic, and never retried by this crate. An operation that times out fails, and may
+//! or may not have happened.
 //!
-//! What was answered is as durable as the server is: with `appendonly yes` it outlives a restart,
-//! with `appendfsync always` a power cut too; a replica that takes over may lack the last writes.
-//! The server must not evict (`maxmemory-policy noeviction`). When rows end is decided by the time
-//! that is handed in, and not by the server's clock: it gives no key a time to live. Clusters are
-//! not supported, and neither are encrypted connections (`rediss://`).
+//! Writes are as durable as the server makes them: with `appendonly yes` they survive a restart,
+//! with `appendfsync always` also a power failure. After a failover to a Redis replica the latest
+//! writes may be missing. The server must not evict keys (`maxmemory-policy noeviction`). Rows
+//! expire by the time that the caller passes in, not by the server's clock: no key has a TTL.
+//! Redis Cluster and encrypted connections (`rediss://`) are not supported.
 //!
-//! Changes come by publish and subscribe on one connection for all listeners of a store. When it is
-//! lost, it is made anew, and all listeners hear [`Changed::Some`](carryall_store::Changed::Some).
+//! Changes arrive by publish/subscribe on one connection shared by all listeners of a store. When
+//! it is lost, the store reconnects and all listeners receive
+//! [`RowChange::Lagged`](carryall_store::RowChange::Lagged).
 
 mod builder;
 mod change_subscriber;
@@ -37,33 +38,33 @@ use std::fmt;
 use std::sync::Arc;
 use tokio::task::AbortHandle;
 
-/// Keeps rows in Redis or Valkey. Clones are the same store, and so are all with the same prefix in
-/// the same database.
+/// Keeps rows in Redis or Valkey. Clones, and all stores with the same prefix in the same database,
+/// share the rows.
 #[derive(Clone)]
 pub struct Redis(Arc<Inner>);
 
 struct Inner {
-    link: RedisConnection,
-    names: Names,
+    connection: RedisConnection,
+    names: KeyNames,
     listeners: ChangeListeners,
-    /// The task that hears of changes.
-    ear: AbortHandle,
+    /// The task that receives changes.
+    subscriber_task: AbortHandle,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.ear.abort();
+        self.subscriber_task.abort();
     }
 }
 
 impl Redis {
-    /// A store to be set up. The URL says where the server is:
+    /// Returns a builder for a store. The URL has the format
     /// `redis://user:password@host:port/database`.
     pub fn builder(url: impl Into<String>) -> RedisBuilder {
         RedisBuilder::new(url.into())
     }
 
-    /// The store with the prefix `carryall`, as [`Redis::builder`] makes it by default.
+    /// Connects with the defaults of [`Redis::builder`], to the store with the prefix `carryall`.
     ///
     /// # Errors
     /// See [`RedisBuilder::connect`].
@@ -71,12 +72,15 @@ impl Redis {
         Self::builder(url).connect().await
     }
 
-    async fn put(&self, script: &redis::Script, row: Row, seen: u64) -> StoreResult<bool> {
-        let Names { channel, ends, .. } = &self.0.names;
-        let name = name(row.kind, &row.key);
+    /// Runs one of the scripts that write a row. `condition` is `now` or the version to replace.
+    async fn put(&self, script: &redis::Script, row: Row, condition: u64) -> StoreResult<bool> {
+        let KeyNames {
+            channel, expiries, ..
+        } = &self.0.names;
+        let name = row_name(row.kind, &row.key);
         let mut call = script.key(self.0.names.row(&name));
         call.key(self.0.names.due(row.kind))
-            .key(ends)
+            .key(expiries)
             .arg(channel)
             .arg(name)
             .arg(row.key)
@@ -84,8 +88,8 @@ impl Redis {
         call.arg(&row.value[..])
             .arg(scripts::time(row.expires_at))
             .arg(scripts::time(row.due_at))
-            .arg(seen);
-        self.0.link.run(&call).await
+            .arg(condition);
+        self.0.connection.run(&call).await
     }
 }
 
@@ -97,44 +101,43 @@ impl fmt::Debug for Redis {
     }
 }
 
-/// What the keys of a store are called.
-struct Names {
+/// The names of a store's keys in Redis.
+struct KeyNames {
     prefix: String,
-    /// What changes are published on.
+    /// The channel that changes are published on.
     channel: String,
-    /// The rows that end, by their end.
-    ends: String,
+    /// The sorted set of rows by `expires_at`.
+    expiries: String,
 }
 
-impl Names {
+impl KeyNames {
     fn new(prefix: String) -> Self {
-        let (channel, ends) = (format!("{prefix}:changes"), format!("{prefix}:ends"));
+        let (channel, expiries) = (format!("{prefix}:changes"), format!("{prefix}:ends"));
         Self {
             prefix,
             channel,
-            ends,
+            expiries,
         }
     }
 
-    /// A row, by its [`name`].
-    fn row(&self, name: &str) -> String {
-        format!("{}:row:{name}", self.prefix)
+    /// Returns the key of a row's hash, from its [`row_name`].
+    fn row(&self, row_name: &str) -> String {
+        format!("{}:row:{row_name}", self.prefix)
     }
 
-    /// The rows of a kind that are due some time, by that time.
+    /// Returns the key of the sorted set of a kind's rows by `due_at`.
     fn due(&self, kind: &str) -> String {
         format!("{}:due:{kind}", self.prefix)
     }
 }
 
-/// Kind and key in one, `4:task:the key`. The length of the kind tells where the key begins,
-/// whatever they hold.
-fn name(kind: &str, key: &str) -> String {
+/// Joins kind and key, as `4:task:the key`. The length of the kind makes it unambiguous.
+fn row_name(kind: &str, key: &str) -> String {
     format!("{}:{kind}:{key}", kind.len())
 }
 
-/// Kind and key of such a name.
-fn parts(name: &str) -> Option<(&str, &str)> {
+/// Splits a [`row_name`] into kind and key.
+fn parse_row_name(name: &str) -> Option<(&str, &str)> {
     let (length, rest) = name.split_once(':')?;
     let (kind, key) = rest.split_at_checked(length.parse().ok()?)?;
     Some((kind, key.strip_prefix(':')?))
@@ -153,9 +156,9 @@ impl Store for Redis {
     ) -> BoxFuture<'a, StoreResult<Option<Row>>> {
         Box::pin(async move {
             let mut read = redis::cmd("HMGET");
-            read.arg(self.0.names.row(&name(kind, key)))
+            read.arg(self.0.names.row(&row_name(kind, key)))
                 .arg(&scripts::FIELDS);
-            let found = self.0.link.ask(&read).await?;
+            let found = self.0.connection.query(&read).await?;
             let row = scripts::read(kind, key.to_owned(), found)?;
             Ok(row.filter(|row| row.expires_at.is_none_or(|end| end > now)))
         })
@@ -165,7 +168,7 @@ impl Store for Redis {
         Box::pin(async move {
             match row.version.checked_sub(1) {
                 Some(before) => self.put(&scripts::REPLACE, row, before).await,
-                // No version comes before the first.
+                // Version 0 replaces nothing.
                 None => Ok(false),
             }
         })
@@ -182,13 +185,13 @@ impl Store for Redis {
             let Some(next) = version.checked_add(1) else {
                 return Ok(false);
             };
-            let mut call = scripts::RESCHEDULE.key(self.0.names.row(&name(kind, key)));
+            let mut call = scripts::RESCHEDULE.key(self.0.names.row(&row_name(kind, key)));
             call.key(self.0.names.due(kind))
                 .arg(key)
                 .arg(version)
                 .arg(next)
                 .arg(scripts::time(due_at));
-            self.0.link.run(&call).await
+            self.0.connection.run(&call).await
         })
     }
 
@@ -199,16 +202,18 @@ impl Store for Redis {
         version: u64,
     ) -> BoxFuture<'a, StoreResult<bool>> {
         Box::pin(async move {
-            let Names { channel, ends, .. } = &self.0.names;
-            let name = name(kind, key);
+            let KeyNames {
+                channel, expiries, ..
+            } = &self.0.names;
+            let name = row_name(kind, key);
             let mut call = scripts::REMOVE.key(self.0.names.row(&name));
             call.key(self.0.names.due(kind))
-                .key(ends)
+                .key(expiries)
                 .arg(channel)
                 .arg(name)
                 .arg(key)
                 .arg(version);
-            self.0.link.run(&call).await
+            self.0.connection.run(&call).await
         })
     }
 
@@ -220,10 +225,10 @@ impl Store for Redis {
     ) -> BoxFuture<'_, StoreResult<Vec<Row>>> {
         Box::pin(async move {
             let mut call = scripts::DUE.key(self.0.names.due(kind));
-            call.arg(self.0.names.row(&name(kind, "")))
+            call.arg(self.0.names.row(&row_name(kind, "")))
                 .arg(now)
-                .arg(scripts::most(limit));
-            let found: Vec<(String, FetchedRow)> = self.0.link.run(&call).await?;
+                .arg(scripts::limit_to_i64(limit));
+            let found: Vec<(String, FetchedRow)> = self.0.connection.run(&call).await?;
             let rows = found
                 .into_iter()
                 .map(|(key, found)| scripts::read(kind, key, found));
@@ -233,23 +238,23 @@ impl Store for Redis {
 
     fn expire(&self, now: u64, limit: usize) -> BoxFuture<'_, StoreResult<usize>> {
         Box::pin(async move {
-            let Names {
+            let KeyNames {
                 prefix,
                 channel,
-                ends,
+                expiries,
             } = &self.0.names;
-            let mut call = scripts::EXPIRE.key(ends);
+            let mut call = scripts::EXPIRE.key(expiries);
             call.arg(channel)
                 .arg(prefix)
                 .arg(now)
-                .arg(scripts::most(limit));
-            self.0.link.run(&call).await
+                .arg(scripts::limit_to_i64(limit));
+            self.0.connection.run(&call).await
         })
     }
 
     fn changes(&self, kind: &'static str) -> Changes {
-        // `connect` has waited until the subscription stood, so this begins now. While the
-        // connection is lost, the listener hears that something was as soon as it is there again.
+        // `connect` has waited for the subscription, so it starts now. If the connection is down,
+        // the listener receives `Lagged` once it is restored.
         self.0.listeners.listen(kind)
     }
 
@@ -260,10 +265,10 @@ impl Store for Redis {
 
 #[cfg(test)]
 mod tests {
-    use super::{name, parts};
+    use super::{parse_row_name, row_name};
 
     #[test]
-    fn a_name_holds_kind_and_key_whatever_they_are() {
+    fn a_row_name_can_contain_any_kind_and_key() {
         for (kind, key) in [
             ("task", "1"),
             ("a: b:", "c:d"),
@@ -271,10 +276,10 @@ mod tests {
             ("é", "\0 \n"),
             ("1:1", ":"),
         ] {
-            assert_eq!(parts(&name(kind, key)), Some((kind, key)));
+            assert_eq!(parse_row_name(&row_name(kind, key)), Some((kind, key)));
         }
-        for unclear in ["", "task", "9:task:1", "x:task:1", "3:task:1", "1:é:1"] {
-            assert_eq!(parts(unclear), None, "{unclear}");
+        for malformed in ["", "task", "9:task:1", "x:task:1", "3:task:1", "1:é:1"] {
+            assert_eq!(parse_row_name(malformed), None, "{malformed}");
         }
     }
 }

@@ -1,21 +1,22 @@
-//! What a store does, in Lua. Each script runs alone on the server.
+//! The store's operations as Lua scripts, which the server runs atomically.
 //!
-//! A row is a hash with [`FIELDS`]: version and times as text, a time empty for never. It is in two
-//! sorted sets beside that, under its key among those of its kind that are due, under its name
-//! among all that end. Versions are compared as text, so exactly; times are numbers of 53 bits in
-//! Lua and in sorted sets, and in milliseconds that is enough for the next 285,000 years.
+//! A row is a hash with [`FIELDS`]: version and times as text, an empty time for never. Two sorted
+//! sets index it: one per kind by `due_at`, whose members are keys, and one by `expires_at`, whose
+//! members are row names. Versions are compared as text and thus exactly. Times are doubles in Lua
+//! and in sorted sets, exact up to 2^53 milliseconds, for the next 285,000 years.
 
 use carryall_store::{Row, StoreError, StoreResult};
 use redis::Script;
 use std::sync::LazyLock;
 
-/// The members of a hash.
+/// The fields of a row's hash.
 pub(crate) const FIELDS: [&str; 4] = ["version", "value", "expires_at", "due_at"];
 
-/// A row as it is read, each field missing when there is none.
+/// The [`FIELDS`] of a row; all `None` if there is no such row.
 pub(crate) type FetchedRow = (Option<u64>, Option<Vec<u8>>, Option<String>, Option<String>);
 
-/// KEYS: row, due, ends. ARGV: channel, name, key, version, value, expires_at, due_at, now.
+/// Inserts a row. KEYS: row, due, expiries. ARGV: channel, name, key, version, value, expires_at,
+/// due_at, now.
 pub(crate) static INSERT: LazyLock<Script> = LazyLock::new(|| {
     script(
         "local ends = redis.call('HGET', KEYS[1], 'expires_at')
@@ -23,24 +24,25 @@ pub(crate) static INSERT: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// As [`INSERT`], with the version before in the place of now.
+/// Replaces a row. As [`INSERT`], with the version to replace instead of `now`.
 pub(crate) static REPLACE: LazyLock<Script> = LazyLock::new(|| {
     script("if redis.call('HGET', KEYS[1], 'version') ~= ARGV[8] then return 0 end")
 });
 
-/// A script that writes the row if what comes before it lets it.
-fn script(unless: &str) -> Script {
+/// Returns a script that writes the row, unless `guard` returns first.
+fn script(guard: &str) -> Script {
     let put = "
         redis.call('HSET', KEYS[1], 'version', ARGV[4], 'value', ARGV[5], 'expires_at', ARGV[6], 'due_at', ARGV[7])
         if ARGV[6] == '' then redis.call('ZREM', KEYS[3], ARGV[2]) else redis.call('ZADD', KEYS[3], ARGV[6], ARGV[2]) end
         if ARGV[7] == '' then redis.call('ZREM', KEYS[2], ARGV[3]) else redis.call('ZADD', KEYS[2], ARGV[7], ARGV[3]) end
         redis.call('PUBLISH', ARGV[1], ARGV[2])
         return 1";
-    Script::new(&format!("{unless}{put}"))
+    Script::new(&format!("{guard}{put}"))
 }
 
-/// KEYS: row, due. ARGV: key, version, next version, due_at. Nothing is published: a renewed lease
-/// is no change to listeners.
+/// Sets `due_at`. KEYS: row, due. ARGV: key, version, next version, due_at.
+///
+/// Publishes nothing: to listeners, a renewed lease is no change.
 pub(crate) static RESCHEDULE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('HGET', KEYS[1], 'version') ~= ARGV[2] then return 0 end
@@ -50,7 +52,7 @@ pub(crate) static RESCHEDULE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// KEYS: row, due, ends. ARGV: channel, name, key, version.
+/// Removes a row. KEYS: row, due, expiries. ARGV: channel, name, key, version.
 pub(crate) static REMOVE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('HGET', KEYS[1], 'version') ~= ARGV[4] then return 0 end
@@ -62,8 +64,10 @@ pub(crate) static REMOVE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// KEYS: due. ARGV: what the names of rows of this kind begin with, now, limit. A key without a row
-/// can only be left by a server that evicts; it would stand in the way of the others for ever.
+/// Returns rows that are due. KEYS: due. ARGV: prefix of the row keys of this kind, now, limit.
+///
+/// Removes keys without a row from the index. Only eviction leaves these behind, and they would
+/// take up the limit forever.
 pub(crate) static DUE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local rows = {}
@@ -75,7 +79,7 @@ pub(crate) static DUE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// KEYS: ends. ARGV: channel, prefix, now, limit.
+/// Removes expired rows. KEYS: expiries. ARGV: channel, prefix, now, limit.
 pub(crate) static EXPIRE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local names = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[3], 'LIMIT', 0, ARGV[4])
@@ -92,7 +96,7 @@ pub(crate) static EXPIRE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// A time as text, empty for never.
+/// Formats a time, as the empty string for never.
 pub(crate) fn time(at: Option<u64>) -> String {
     at.map(|at| at.to_string()).unwrap_or_default()
 }
@@ -103,7 +107,7 @@ fn from_time(text: Option<String>) -> StoreResult<Option<u64>> {
         .transpose()
 }
 
-/// `None` when there is no row.
+/// Decodes a row; `None` if there is none.
 pub(crate) fn read(kind: &'static str, key: String, found: FetchedRow) -> StoreResult<Option<Row>> {
     let (Some(version), Some(value), expires_at, due_at) = found else {
         return Ok(None);
@@ -119,6 +123,6 @@ pub(crate) fn read(kind: &'static str, key: String, found: FetchedRow) -> StoreR
     }))
 }
 
-pub(crate) fn most(limit: usize) -> i64 {
+pub(crate) fn limit_to_i64(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }

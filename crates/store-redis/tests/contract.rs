@@ -1,18 +1,18 @@
-//! The store in Redis keeps what every store promises, between replicas and over restarts of the
-//! server too. Each test runs against Redis and Valkey, as far as they are on the machine.
+//! Runs the contract suite against the Redis store, and tests it across replicas and restarts of
+//! the server. Each test runs against Redis and Valkey, if they are installed.
 #![cfg(unix)]
 
 mod server;
 
-use carryall_store::{Changed, Changes, Row, Store, contract};
+use carryall_store::{Changes, Row, RowChange, Store, contract};
 use carryall_store_redis::Redis;
 use server::Server;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// No test waits longer than this for one thing.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout of each wait in these tests.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn row(key: &str) -> Row {
     Row {
@@ -25,17 +25,17 @@ fn row(key: &str) -> Row {
     }
 }
 
-async fn heard(changes: &mut Changes) -> Changed {
+async fn next_change(changes: &mut Changes) -> RowChange {
     let next = poll_fn(|cx| changes.as_mut().poll_next(cx));
-    tokio::time::timeout(PATIENCE, next)
+    tokio::time::timeout(TIMEOUT, next)
         .await
-        .expect("told in time")
-        .expect("changes do not end")
+        .expect("a change in time")
+        .expect("the stream does not end")
 }
 
-/// Waits until the store works, and returns the row of this key.
-async fn found(store: &Redis, key: &str) -> Option<Row> {
-    let again = async {
+/// Waits until the store answers, and returns the row with this key.
+async fn get_when_recovered(store: &Redis, key: &str) -> Option<Row> {
+    let recovered = async {
         loop {
             match store.get("test", key, 0).await {
                 Ok(row) => return row,
@@ -43,13 +43,13 @@ async fn found(store: &Redis, key: &str) -> Option<Row> {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, again)
+    tokio::time::timeout(TIMEOUT, recovered)
         .await
-        .expect("it works again")
+        .expect("the store recovers")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redis_keeps_the_contract() {
+async fn redis_passes_the_contract_suite() {
     for server in Server::start_all() {
         let prefixes = AtomicU32::new(0);
         let open = || async {
@@ -65,7 +65,7 @@ async fn redis_keeps_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn replicas_see_and_hear_each_other() {
+async fn replicas_share_rows_and_changes() {
     for server in Server::start_all() {
         let mut stores = Vec::new();
         for _ in 0..6 {
@@ -75,7 +75,7 @@ async fn replicas_see_and_hear_each_other() {
         let mut changes: Vec<_> = stores.iter().map(|store| store.changes("test")).collect();
         assert!(stores[0].insert(row("k"), 0).await.unwrap());
         for changes in &mut changes {
-            assert_eq!(heard(changes).await, Changed::Row("k".into()));
+            assert_eq!(next_change(changes).await, RowChange::Row("k".into()));
         }
         for version in 2..20 {
             let mut writing = tokio::task::JoinSet::new();
@@ -101,13 +101,13 @@ async fn replicas_see_and_hear_each_other() {
                 "version {version}"
             );
         }
-        replicas_that_clean_up_together_count_each_row_once(&stores).await;
-        prefixes_are_stores_of_their_own(&server, &stores[0]).await;
-        odd_rows_come_back_and_are_told(&stores[0], &stores[1]).await;
+        concurrent_expire_counts_each_row_once(&stores).await;
+        prefixes_are_separate_stores(&server, &stores[0]).await;
+        special_rows_round_trip_and_notify(&stores[0], &stores[1]).await;
     }
 }
 
-async fn replicas_that_clean_up_together_count_each_row_once(stores: &[Redis]) {
+async fn concurrent_expire_counts_each_row_once(stores: &[Redis]) {
     for number in 0..500 {
         let brief = Row {
             expires_at: Some(1),
@@ -120,11 +120,11 @@ async fn replicas_that_clean_up_together_count_each_row_once(stores: &[Redis]) {
     for store in stores {
         let store = store.clone();
         cleaning.spawn(async move {
-            let mut ended = 0;
+            let mut expired = 0;
             loop {
                 match store.expire(1, 20).await.unwrap() {
-                    0 => return ended,
-                    step => ended += step,
+                    0 => return expired,
+                    removed => expired += removed,
                 }
             }
         });
@@ -133,11 +133,11 @@ async fn replicas_that_clean_up_together_count_each_row_once(stores: &[Redis]) {
     assert_eq!(
         stores[0].due("test", 1, 500).await.unwrap(),
         [],
-        "what has ended is not due"
+        "expired rows are not due"
     );
 }
 
-async fn prefixes_are_stores_of_their_own(server: &Server, store: &Redis) {
+async fn prefixes_are_separate_stores(server: &Server, store: &Redis) {
     let other = Redis::builder(server.url())
         .prefix("other")
         .connect()
@@ -147,29 +147,35 @@ async fn prefixes_are_stores_of_their_own(server: &Server, store: &Redis) {
     store.insert(row("here"), 0).await.unwrap();
     assert_eq!(other.get("test", "here", 0).await.unwrap(), None);
     other.insert(row("there"), 0).await.unwrap();
-    assert_eq!(heard(&mut by_other).await, Changed::Row("there".into()));
-    assert_eq!(heard(&mut by_store).await, Changed::Row("here".into()));
+    assert_eq!(
+        next_change(&mut by_other).await,
+        RowChange::Row("there".into())
+    );
+    assert_eq!(
+        next_change(&mut by_store).await,
+        RowChange::Row("here".into())
+    );
 }
 
-async fn odd_rows_come_back_and_are_told(one: &Redis, two: &Redis) {
-    let kind = "a kind: odd";
+async fn special_rows_round_trip_and_notify(one: &Redis, two: &Redis) {
+    let kind = "a kind: special";
     let mut changes = two.changes(kind);
     let key = format!("a: 'key'\n\0\u{1f9f3}{}", "k".repeat(9000));
-    let odd = Row {
+    let special = Row {
         kind,
         version: u64::MAX,
         expires_at: Some(u64::MAX),
         due_at: Some(0),
         ..row(&key)
     };
-    one.insert(odd.clone(), 0).await.unwrap();
-    assert_eq!(heard(&mut changes).await, Changed::Row(key.clone()));
-    assert_eq!(two.get(kind, &key, 0).await.unwrap(), Some(odd.clone()));
-    assert_eq!(two.due(kind, 0, usize::MAX).await.unwrap(), [odd]);
+    one.insert(special.clone(), 0).await.unwrap();
+    assert_eq!(next_change(&mut changes).await, RowChange::Row(key.clone()));
+    assert_eq!(two.get(kind, &key, 0).await.unwrap(), Some(special.clone()));
+    assert_eq!(two.due(kind, 0, usize::MAX).await.unwrap(), [special]);
     assert_eq!(two.expire(u64::MAX, usize::MAX).await.unwrap(), 1);
-    assert_eq!(heard(&mut changes).await, Changed::Row(key.clone()));
+    assert_eq!(next_change(&mut changes).await, RowChange::Row(key.clone()));
     assert_eq!(two.due(kind, 0, 1).await.unwrap(), []);
-    // Two rows whose kind and key would be the same text, one after the other.
+    // Two rows whose kind and key would be the same if simply concatenated.
     let (left, right) = (
         Row {
             kind: "a",
@@ -188,21 +194,21 @@ async fn odd_rows_come_back_and_are_told(one: &Redis, two: &Redis) {
 }
 
 #[tokio::test]
-async fn what_cannot_be_reached_is_refused_and_no_secret_is_shown() {
-    let nobody = Redis::builder("redis://127.0.0.1:1/")
+async fn connect_fails_and_debug_hides_the_password() {
+    let unreachable = Redis::builder("redis://127.0.0.1:1/")
         .timeout(Duration::from_secs(2))
         .connect()
         .await;
-    nobody.expect_err("nobody is there");
+    unreachable.expect_err("nothing listens on this port");
     Redis::connect("http://127.0.0.1/")
         .await
-        .expect_err("that is another protocol");
+        .expect_err("not a Redis URL");
     let shown = format!("{:?}", Redis::builder("redis://user:secret@host/"));
     assert!(!shown.contains("secret"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_goes_and_comes_back_costs_errors_and_nothing_else() {
+async fn the_store_recovers_when_the_server_restarts() {
     for mut server in Server::start_all() {
         let store = Redis::builder(server.url())
             .timeout(Duration::from_secs(3))
@@ -211,41 +217,50 @@ async fn a_server_that_goes_and_comes_back_costs_errors_and_nothing_else() {
             .unwrap();
         let (mut changes, mut others) = (store.changes("test"), store.changes("other"));
         assert!(store.insert(row("before"), 0).await.unwrap());
-        assert_eq!(heard(&mut changes).await, Changed::Row("before".into()));
+        assert_eq!(
+            next_change(&mut changes).await,
+            RowChange::Row("before".into())
+        );
         server.stop();
         store
             .get("test", "before", 0)
             .await
-            .expect_err("nobody answers");
+            .expect_err("the server is down");
         store
             .insert(row("lost"), 0)
             .await
-            .expect_err("nobody answers");
-        store.due("test", 0, 1).await.expect_err("nobody answers");
-        server.start_again();
-        assert_eq!(found(&store, "before").await, Some(row("before")));
-        assert_eq!(found(&store, "lost").await, None);
+            .expect_err("the server is down");
+        store
+            .due("test", 0, 1)
+            .await
+            .expect_err("the server is down");
+        server.restart();
         assert_eq!(
-            heard(&mut changes).await,
-            Changed::Some,
-            "something may have been lost"
+            get_when_recovered(&store, "before").await,
+            Some(row("before"))
+        );
+        assert_eq!(get_when_recovered(&store, "lost").await, None);
+        assert_eq!(
+            next_change(&mut changes).await,
+            RowChange::Lagged,
+            "changes may have been lost"
         );
         assert_eq!(
-            heard(&mut others).await,
-            Changed::Some,
-            "for everybody who listens"
+            next_change(&mut others).await,
+            RowChange::Lagged,
+            "every listener is notified"
         );
         assert!(store.insert(row("after"), 0).await.unwrap());
         assert_eq!(
-            heard(&mut changes).await,
-            Changed::Row("after".into()),
-            "and changes come again"
+            next_change(&mut changes).await,
+            RowChange::Row("after".into()),
+            "changes are delivered again"
         );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_does_not_answer_costs_no_more_than_patience() {
+async fn operations_time_out_while_the_server_hangs() {
     for server in Server::start_all() {
         let store = Redis::builder(server.url())
             .timeout(Duration::from_millis(500))
@@ -255,12 +270,12 @@ async fn a_server_that_does_not_answer_costs_no_more_than_patience() {
         assert!(store.insert(row("k"), 0).await.unwrap());
         server.signal("STOP");
         for _ in 0..2 {
-            let asked = tokio::time::timeout(PATIENCE, store.get("test", "k", 0)).await;
-            asked
-                .expect("an end to the wait")
-                .expect_err("nobody answers");
+            tokio::time::timeout(TIMEOUT, store.get("test", "k", 0))
+                .await
+                .expect("the operation ends by itself")
+                .expect_err("the server hangs");
         }
         server.signal("CONT");
-        assert_eq!(found(&store, "k").await, Some(row("k")));
+        assert_eq!(get_when_recovered(&store, "k").await, Some(row("k")));
     }
 }

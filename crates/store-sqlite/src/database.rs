@@ -1,4 +1,4 @@
-//! The connection: how it is set up, how a write becomes a transaction, and the table of changes.
+//! The database connection: setup, write transactions and the table of changes.
 
 use carryall_store::{ChangeListeners, StoreError, StoreResult};
 use rusqlite::{
@@ -7,18 +7,18 @@ use rusqlite::{
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long an operation waits for another process that writes.
-const BUSY: Duration = Duration::from_secs(5);
-/// How long a look at the last change may wait. It waits only while another process repairs the
+/// How long an operation waits while another process writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long reading the last change may take. It blocks only while another process recovers the
 /// file.
-const GLANCE: Duration = Duration::from_millis(100);
-/// How many changes are kept for other processes. Who is further behind learns only that there were
-/// some.
-pub(crate) const KEPT: i64 = 4096;
-/// How many changes are read in one go.
-const AT_ONCE: i64 = 512;
-/// "carr": marks the file as ours.
-const APPLICATION: i32 = 0x6361_7272;
+const READER_BUSY_TIMEOUT: Duration = Duration::from_millis(100);
+/// The number of changes kept for other processes. A process further behind receives
+/// `RowChange::Lagged`.
+const MAX_CHANGES: i64 = 4096;
+/// The number of changes read per query.
+const BATCH: i64 = 512;
+/// The `application_id` of our files: "carr".
+const APPLICATION_ID: i32 = 0x6361_7272;
 /// The version of the tables below.
 const VERSION: i32 = 1;
 
@@ -41,19 +41,20 @@ const TABLES: &str = "
     ) STRICT;
 ";
 
-/// What the thread owns.
+/// The connection that the thread owns.
 pub(crate) struct Database {
     connection: Connection,
-    /// Whether something was written since [`Database::has_changed`] was asked.
+    /// Whether this connection has written since the last [`Database::has_changed`].
     wrote: bool,
-    /// What `PRAGMA data_version` said last: it changes with each commit of another connection.
-    seen: Option<i64>,
+    /// The last value of `PRAGMA data_version`, which changes with each commit of another
+    /// connection.
+    data_version: Option<i64>,
 }
 
 impl Database {
     pub(crate) fn open(path: &Path) -> StoreResult<Self> {
-        make(path).map_err(StoreError::new)?;
-        // Without SQLITE_OPEN_URI: a path is a path, whatever it begins with.
+        create_file(path).map_err(StoreError::new)?;
+        // Without SQLITE_OPEN_URI, so that a path that starts with `file:` is not read as a URI.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Self::set_up(Connection::open_with_flags(path, flags).map_err(StoreError::new)?)
     }
@@ -63,8 +64,10 @@ impl Database {
     }
 
     fn set_up(connection: Connection) -> StoreResult<Self> {
-        connection.busy_timeout(BUSY).map_err(StoreError::new)?;
-        patiently(|| connection.pragma_update(None, "journal_mode", "wal"))
+        connection
+            .busy_timeout(BUSY_TIMEOUT)
+            .map_err(StoreError::new)?;
+        retry_while_busy(|| connection.pragma_update(None, "journal_mode", "wal"))
             .map_err(StoreError::new)?;
         connection
             .pragma_update(None, "synchronous", "normal")
@@ -73,25 +76,25 @@ impl Database {
         let mut database = Self {
             connection,
             wrote: false,
-            seen: None,
+            data_version: None,
         };
-        database.make_tables()?;
+        database.create_tables()?;
         Ok(database)
     }
 
-    fn make_tables(&mut self) -> StoreResult<()> {
+    fn create_tables(&mut self) -> StoreResult<()> {
         let begin = || Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate);
-        let transaction = patiently(begin).map_err(StoreError::new)?;
+        let transaction = retry_while_busy(begin).map_err(StoreError::new)?;
         let number =
             |pragma| transaction.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
-        let whose = number("application_id").map_err(StoreError::new)?;
+        let application_id = number("application_id").map_err(StoreError::new)?;
         let version = number("user_version").map_err(StoreError::new)?;
-        match (whose, version) {
+        match (application_id, version) {
             (0, 0) => {}
-            (APPLICATION, VERSION) => return Ok(()),
-            (APPLICATION, later) => {
+            (APPLICATION_ID, VERSION) => return Ok(()),
+            (APPLICATION_ID, later) => {
                 return Err(StoreError::new(format!(
-                    "the file is a store of version {later}, this program knows {VERSION}"
+                    "the file has store version {later}, but this program supports {VERSION}"
                 )));
             }
             _ => {
@@ -100,43 +103,44 @@ impl Database {
                 ));
             }
         }
-        let make = || {
+        let create = || {
             transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "application_id", APPLICATION)?;
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
             transaction.pragma_update(None, "user_version", VERSION)
         };
-        make().map_err(StoreError::new)?;
+        create().map_err(StoreError::new)?;
         transaction.commit().map_err(StoreError::new)
     }
 
-    /// For what only reads.
+    /// Returns the connection for reading.
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    /// One transaction: a change of rows, and for each row changed a line for those who listen.
+    /// Runs `change` in a transaction, and adds the changed rows it reports to the table of
+    /// changes.
     pub(crate) fn write<T>(
         &mut self,
         change: impl FnOnce(&Transaction<'_>, &mut Vec<(String, String)>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
-        // Immediate, because a transaction that begins by reading fails without a wait when another
-        // one writes first.
+        // Immediate: a transaction that starts with a read fails without waiting when another
+        // connection writes first.
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut changed = Vec::new();
         let value = change(&transaction, &mut changed)?;
         if changed.is_empty() {
-            // Nothing was written, so there is nothing to commit.
+            // Nothing to commit.
             return Ok(value);
         }
         {
-            let mut note =
+            let mut insert =
                 transaction.prepare_cached("INSERT INTO changes (kind, key) VALUES (?1, ?2)")?;
             for (kind, key) in &changed {
-                note.execute((kind, key))?;
+                insert.execute((kind, key))?;
             }
-            let oldest = transaction.last_insert_rowid() - KEPT;
+            let oldest = transaction.last_insert_rowid() - MAX_CHANGES;
             transaction
                 .prepare_cached("DELETE FROM changes WHERE seq <= ?1")?
                 .execute([oldest])?;
@@ -146,61 +150,61 @@ impl Database {
         Ok(value)
     }
 
-    /// One statement of which listeners are not told. Returns whether it has changed a row.
+    /// Runs one statement without notifying listeners. Returns whether it changed a row.
     pub(crate) fn write_silently(
         &mut self,
         text: &str,
         params: impl Params,
     ) -> rusqlite::Result<bool> {
-        // A single statement is a transaction of its own.
+        // SQLite runs a single statement in a transaction of its own.
         Ok(self.connection.prepare_cached(text)?.execute(params)? > 0)
     }
 
-    /// Whether anybody has written since this was asked last, this connection included.
+    /// Returns whether any connection, including this one, has written since the last call.
     pub(crate) fn has_changed(&mut self) -> rusqlite::Result<bool> {
         let version: i64 = self
             .connection
             .prepare_cached("PRAGMA data_version")?
             .query_row([], |row| row.get(0))?;
-        let others = self.seen.replace(version) != Some(version);
+        let others = self.data_version.replace(version) != Some(version);
         Ok(std::mem::take(&mut self.wrote) || others)
     }
 
-    /// Whether this connection has written since [`Database::has_changed`] was asked.
+    /// Returns whether this connection has written since the last [`Database::has_changed`].
     pub(crate) fn wrote(&self) -> bool {
         self.wrote
     }
 
-    /// The number of the last change.
+    /// Returns the number of the last change.
     pub(crate) fn last_change(&self) -> rusqlite::Result<i64> {
         last_change(&self.connection)
     }
 
-    /// Tells what has changed after `from`. Returns the number of the last change told of.
+    /// Notifies the listeners of the changes after `from`. Returns the number of the last one.
     pub(crate) fn notify(&self, from: i64, listeners: &ChangeListeners) -> rusqlite::Result<i64> {
         let text = "SELECT seq, kind, key FROM changes WHERE seq > ?1 ORDER BY seq LIMIT ?2";
         let mut statement = self.connection.prepare_cached(text)?;
-        let mut told = from;
+        let mut delivered = from;
         loop {
-            let mut rows = statement.query([told, AT_ONCE])?;
-            let before = told;
+            let mut rows = statement.query([delivered, BATCH])?;
+            let before = delivered;
             while let Some(row) = rows.next()? {
                 let seq: i64 = row.get(0)?;
-                if seq != told + 1 {
-                    // Numbers have no gaps, so what was in between has been cut off.
+                if seq != delivered + 1 {
+                    // The numbers have no gaps, so the changes in between were deleted.
                     listeners.notify_lagged();
                 }
                 listeners.notify(row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?);
-                told = seq;
+                delivered = seq;
             }
-            if told - before < AT_ONCE {
-                return Ok(told);
+            if delivered - before < BATCH {
+                return Ok(delivered);
             }
         }
     }
 }
 
-/// The number of the last change, also when the table of changes was emptied.
+/// Returns the number of the last change, even if it has been deleted from the table of changes.
 pub(crate) fn last_change(connection: &Connection) -> rusqlite::Result<i64> {
     let text = "SELECT seq FROM sqlite_sequence WHERE name = 'changes'";
     let last = connection
@@ -210,17 +214,17 @@ pub(crate) fn last_change(connection: &Connection) -> rusqlite::Result<i64> {
     Ok(last.unwrap_or(0))
 }
 
-/// A second connection, which only looks.
-pub(crate) fn beside(path: &Path) -> rusqlite::Result<Connection> {
+/// Opens a second, read-only connection.
+pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(GLANCE)?;
+    connection.busy_timeout(READER_BUSY_TIMEOUT)?;
     Ok(connection)
 }
 
-/// Makes the file if it is not there. What is in it concerns nobody else on the machine; SQLite
-/// gives the files beside it the same mode.
-fn make(path: &Path) -> std::io::Result<()> {
+/// Creates the file if it is missing, accessible to its owner only. SQLite creates the WAL files
+/// beside it with the same mode.
+fn create_file(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.append(true).create(true);
     #[cfg(unix)]
@@ -228,16 +232,16 @@ fn make(path: &Path) -> std::io::Result<()> {
     options.open(path).map(drop)
 }
 
-/// Some steps of opening a file fail at once, whatever the busy timeout, while another process does
-/// the same.
-fn patiently<T>(mut step: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-    let end = Instant::now() + BUSY;
+/// Retries a step of opening the file. Some of them fail at once, whatever the busy timeout, while
+/// another process opens the same file.
+fn retry_while_busy<T>(mut step: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
     loop {
         match step() {
-            Err(error) if is_busy(&error) && Instant::now() < end => {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => {
                 std::thread::sleep(Duration::from_millis(10))
             }
-            done => return done,
+            result => return result,
         }
     }
 }

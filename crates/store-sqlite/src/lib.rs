@@ -1,4 +1,4 @@
-//! Rows in a SQLite file, for the replicas of one machine.
+//! A [`Store`] in a SQLite file, for replicas on one machine.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -7,22 +7,29 @@
 //! use carryall_store_sqlite::Sqlite;
 //!
 //! let store = Sqlite::in_memory()?;
-//! let row = Row { kind: "note", key: "1".into(), version: 1, value: "hello".into(), expires_at: None, due_at: None };
+//! let row = Row {
+//!     kind: "note",
+//!     key: "1".into(),
+//!     version: 1,
+//!     value: "hello".into(),
+//!     expires_at: None,
+//!     due_at: None,
+//! };
 //! assert!(store.insert(row.clone(), 0).await?);
 //! assert_eq!(store.get("note", "1", 0).await?, Some(row));
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! The file is in WAL mode with `synchronous=NORMAL`: what was written is there after the process
-//! was killed; after a power cut the last writes may be missing, never a part of one. It has to be
-//! on a disk of this machine, as WAL mode asks for.
+//! The file is in WAL mode with `synchronous=NORMAL`: writes survive a crash of the process; a
+//! power failure may lose the latest writes, but never part of one. The file has to be on a local
+//! disk, which WAL mode requires.
 //!
-//! One thread owns the connection: SQLite lets one write at a time, so its channel is the queue
-//! there has to be anyway, and neither an async runtime nor its pool of blocking threads is held up
-//! by a wait for the file's lock.
+//! A dedicated thread owns the connection. SQLite allows one writer at a time, so writes have to be
+//! queued anyway, and waiting for the file's lock blocks neither the async runtime nor its pool of
+//! blocking threads.
 //!
-//! Changes of other processes are looked for about twenty times a second, while somebody listens.
+//! While there are listeners, the file is polled every 50 ms for changes made by other processes.
 
 mod database;
 mod rows;
@@ -38,82 +45,85 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, oneshot};
 use worker::Job;
 
-/// How many operations may wait for the thread; more wait for a place first.
+/// The maximum number of queued operations. Further callers wait for a permit.
 const QUEUE: usize = 1024;
 
-/// Keeps rows in a SQLite database. Clones are the same store, and so are all that have the same
-/// file open.
+/// Keeps rows in a SQLite database. Clones, and all stores opened on the same file, share the rows.
 #[derive(Clone)]
 pub struct Sqlite(Arc<Inner>);
 
 struct Inner {
     jobs: Sender<Job>,
-    /// Places in the queue.
-    room: Arc<Semaphore>,
+    /// One permit per queued operation.
+    permits: Arc<Semaphore>,
     listeners: ChangeListeners,
-    /// Looks where the changes are at this moment, beside the thread. Files only: nobody else
-    /// writes to memory.
-    now: Option<Mutex<Connection>>,
+    /// A connection of its own to read the number of the last change without waiting for the
+    /// thread. `None` in memory, where only the thread writes.
+    reader: Option<Mutex<Connection>>,
 }
 
 impl Sqlite {
-    /// The store in this file, which is made if it is not there, readable by this user alone. Looks
-    /// at the disk while it is called, so it belongs where a program starts.
+    /// Opens the store in this file. A missing file is created, with access for this user only.
+    ///
+    /// Blocks on file I/O, up to 5 s while another process holds the lock: call it at startup.
     ///
     /// # Errors
     /// When the file cannot be opened, is not a store, or was written by a later version.
     pub fn open(path: impl AsRef<Path>) -> StoreResult<Self> {
-        // An absolute path is a file for SQLite whatever it is called, and stays the same file for
-        // the second connection.
+        // SQLite treats some relative names specially; an absolute path is always a file, and the
+        // same one for the second connection.
         let path = std::path::absolute(path).map_err(StoreError::new)?;
         let database = Database::open(&path)?;
-        let now = database::beside(&path).map_err(StoreError::new)?;
-        Self::start(database, Some(now))
+        let reader = database::open_reader(&path).map_err(StoreError::new)?;
+        Self::start(database, Some(reader))
     }
 
-    /// An empty store that is gone with its last clone.
+    /// Creates an empty store in memory, dropped with its last clone.
     ///
     /// # Errors
-    /// When there is no memory or no thread for it.
+    /// When memory cannot be allocated or the thread cannot be started.
     pub fn in_memory() -> StoreResult<Self> {
         Self::start(Database::in_memory()?, None)
     }
 
-    fn start(database: Database, now: Option<Connection>) -> StoreResult<Self> {
+    fn start(database: Database, reader: Option<Connection>) -> StoreResult<Self> {
         let listeners = ChangeListeners::new();
         let jobs = worker::start(database, listeners.clone()).map_err(StoreError::new)?;
-        let room = Arc::new(Semaphore::new(QUEUE));
+        let permits = Arc::new(Semaphore::new(QUEUE));
         Ok(Self(Arc::new(Inner {
             jobs,
-            room,
+            permits,
             listeners,
-            now: now.map(Mutex::new),
+            reader: reader.map(Mutex::new),
         })))
     }
 
-    /// Has the thread do this. If the future is dropped before there was a place for it, nothing
-    /// happens; later it happens all the same.
+    /// Runs `work` on the thread. If the future is dropped before it has a permit, nothing happens;
+    /// afterwards the work runs to completion.
     fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Database) -> rusqlite::Result<T> + Send + 'static,
     ) -> BoxFuture<'_, StoreResult<T>> {
         Box::pin(async move {
-            let place = Arc::clone(&self.0.room)
+            let permit = Arc::clone(&self.0.permits)
                 .acquire_owned()
                 .await
                 .map_err(StoreError::new)?;
-            let (answer, answered) = oneshot::channel();
-            let job = Job::Do(Box::new(move |database| {
-                drop(answer.send(work(database)));
-                drop(place);
+            let (sender, result) = oneshot::channel();
+            let job = Job::Run(Box::new(move |database| {
+                drop(sender.send(work(database)));
+                drop(permit);
             }));
-            self.0.jobs.send(job).map_err(|_| gone())?;
-            answered.await.map_err(|_| gone())?.map_err(StoreError::new)
+            self.0.jobs.send(job).map_err(|_| thread_ended())?;
+            result
+                .await
+                .map_err(|_| thread_ended())?
+                .map_err(StoreError::new)
         })
     }
 }
 
-fn gone() -> StoreError {
+fn thread_ended() -> StoreError {
     StoreError::new("the thread of the SQLite store has ended")
 }
 
@@ -180,11 +190,11 @@ impl Store for Sqlite {
 
     fn changes(&self, kind: &'static str) -> Changes {
         let changes = self.0.listeners.listen(kind);
-        // "From now on" is from here, not from when the thread comes to it: what another process
-        // writes in between counts. A reader in WAL mode waits for nobody.
-        let from = self.0.now.as_ref().map(|now| {
-            let now = now.lock().unwrap_or_else(PoisonError::into_inner);
-            database::last_change(&now)
+        // Changes that other processes make from this call on are delivered, also those made before
+        // the thread handles the job. A reader in WAL mode does not block.
+        let from = self.0.reader.as_ref().map(|reader| {
+            let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            database::last_change(&reader)
         });
         let from = match from {
             None => None,
@@ -194,12 +204,12 @@ impl Store for Sqlite {
                 None
             }
         };
-        // Without a thread nothing changes any more.
+        // If the thread has ended, there are no more changes.
         drop(self.0.jobs.send(Job::Listen(from)));
         changes
     }
 
     fn is_shared(&self) -> bool {
-        self.0.now.is_some()
+        self.0.reader.is_some()
     }
 }

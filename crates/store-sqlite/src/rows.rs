@@ -1,4 +1,4 @@
-//! What a store does, in SQL.
+//! The store's operations as SQL statements.
 
 use crate::database::Database;
 use bytes::Bytes;
@@ -15,18 +15,18 @@ pub(crate) fn insert(database: &mut Database, row: &Row, now: u64) -> rusqlite::
         WHERE expires_at <= ?7";
     database.write(|transaction, changed| {
         let mut statement = transaction.prepare_cached(text)?;
-        let (ends, due) = (row.expires_at.map(time), row.due_at.map(time));
-        let version = number(row.version)?;
+        let (expiry, due) = (row.expires_at.map(time), row.due_at.map(time));
+        let version = version_to_i64(row.version)?;
         let count = statement.execute(params![
             row.kind,
             row.key,
             version,
             row.value.as_ref(),
-            ends,
+            expiry,
             due,
             time(now)
         ])?;
-        Ok(noted(count, row.kind, &row.key, changed))
+        Ok(record_change(count, row.kind, &row.key, changed))
     })
 }
 
@@ -54,23 +54,23 @@ pub(crate) fn replace(database: &mut Database, row: &Row) -> rusqlite::Result<bo
         WHERE kind = ?1 AND key = ?2 AND version = ?3 - 1";
     database.write(|transaction, changed| {
         let mut statement = transaction.prepare_cached(text)?;
-        let (ends, due) = (row.expires_at.map(time), row.due_at.map(time));
-        let version = number(row.version)?;
+        let (expiry, due) = (row.expires_at.map(time), row.due_at.map(time));
+        let version = version_to_i64(row.version)?;
         let count = statement.execute(params![
             row.kind,
             row.key,
             version,
             row.value.as_ref(),
-            ends,
+            expiry,
             due
         ])?;
-        Ok(noted(count, row.kind, &row.key, changed))
+        Ok(record_change(count, row.kind, &row.key, changed))
     })
 }
 
-/// The value is not read, and its pages are not written again: SQLite overwrites a row of the same
-/// size in place, and of its pages only those that differ. Nobody is told, so there is no line in
-/// the table of changes.
+/// Sets `due_at` without reading the value or rewriting its pages: SQLite overwrites a row of the
+/// same size in place, and only those of its pages that differ. Listeners are not notified, so
+/// nothing is added to the table of changes.
 pub(crate) fn reschedule(
     database: &mut Database,
     (kind, key): (&str, &str),
@@ -78,7 +78,7 @@ pub(crate) fn reschedule(
     due_at: Option<u64>,
 ) -> rusqlite::Result<bool> {
     let text = "UPDATE rows SET version = version + 1, due_at = ?4 WHERE kind = ?1 AND key = ?2 AND version = ?3";
-    let params = params![kind, key, number(version)?, due_at.map(time)];
+    let params = params![kind, key, version_to_i64(version)?, due_at.map(time)];
     database.write_silently(text, params)
 }
 
@@ -90,11 +90,12 @@ pub(crate) fn remove(
 ) -> rusqlite::Result<bool> {
     let text = "DELETE FROM rows WHERE kind = ?1 AND key = ?2 AND version = ?3";
     database.write(|transaction, changed| {
-        let count =
-            transaction
-                .prepare_cached(text)?
-                .execute(params![kind, key, number(version)?])?;
-        Ok(noted(count, kind, key, changed))
+        let count = transaction.prepare_cached(text)?.execute(params![
+            kind,
+            key,
+            version_to_i64(version)?
+        ])?;
+        Ok(record_change(count, kind, key, changed))
     })
 }
 
@@ -108,7 +109,7 @@ pub(crate) fn due(
         SELECT version, value, expires_at, due_at, key FROM rows
         WHERE kind = ?1 AND due_at <= ?2 ORDER BY due_at, key LIMIT ?3";
     let mut statement = database.connection().prepare_cached(text)?;
-    let rows = statement.query_map(params![kind, time(now), most(limit)], |row| {
+    let rows = statement.query_map(params![kind, time(now), limit_to_i64(limit)], |row| {
         read(row, kind, row.get(4)?)
     })?;
     rows.collect()
@@ -121,16 +122,16 @@ pub(crate) fn expire(database: &mut Database, now: u64, limit: usize) -> rusqlit
         RETURNING kind, key";
     database.write(|transaction, changed| {
         let mut statement = transaction.prepare_cached(text)?;
-        let ended = statement.query_map([time(now), most(limit)], |row| {
+        let expired = statement.query_map([time(now), limit_to_i64(limit)], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
-        *changed = ended.collect::<rusqlite::Result<_>>()?;
+        *changed = expired.collect::<rusqlite::Result<_>>()?;
         Ok(changed.len())
     })
 }
 
-/// Whether a row was changed, and if so, which.
-fn noted(count: usize, kind: &str, key: &str, changed: &mut Vec<(String, String)>) -> bool {
+/// Returns whether the statement changed a row, and records the change for the listeners.
+fn record_change(count: usize, kind: &str, key: &str, changed: &mut Vec<(String, String)>) -> bool {
     if count > 0 {
         changed.push((kind.to_owned(), key.to_owned()));
     }
@@ -163,8 +164,8 @@ fn read(row: &rusqlite::Row<'_>, kind: &'static str, key: String) -> rusqlite::R
     })
 }
 
-/// SQLite's integers end at `i64::MAX`. As a time that is three hundred million years away, so it
-/// stands for all that is later.
+/// Converts a time to an SQLite integer. Times beyond `i64::MAX`, in about three hundred million
+/// years, become `i64::MAX`, which is read as `u64::MAX`.
 fn time(at: u64) -> i64 {
     i64::try_from(at).unwrap_or(i64::MAX)
 }
@@ -177,10 +178,10 @@ fn from_time(at: i64) -> u64 {
     }
 }
 
-fn most(limit: usize) -> i64 {
+fn limit_to_i64(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-fn number(version: u64) -> rusqlite::Result<i64> {
+fn version_to_i64(version: u64) -> rusqlite::Result<i64> {
     i64::try_from(version).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }

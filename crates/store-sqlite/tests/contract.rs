@@ -1,6 +1,6 @@
-//! The store in SQLite keeps what every store promises, between processes and over their ends too.
+//! Runs the contract suite against the SQLite store, and tests it across processes and restarts.
 
-use carryall_store::{Changed, Changes, Row, Store, contract};
+use carryall_store::{Changes, Row, RowChange, Store, contract};
 use carryall_store_sqlite::Sqlite;
 use std::future::poll_fn;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-/// No test waits longer than this for one thing.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Tells the process that is to be killed which file it writes to.
+/// The timeout of each wait in these tests.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Passes the file to the process that is killed.
 const FILE: &str = "CARRYALL_TEST_SQLITE_FILE";
 
-/// A folder that goes with the test.
+/// A temporary folder, removed on drop.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -47,16 +47,16 @@ fn row(key: &str) -> Row {
     }
 }
 
-async fn heard(changes: &mut Changes) -> Changed {
+async fn next_change(changes: &mut Changes) -> RowChange {
     let next = poll_fn(|cx| changes.as_mut().poll_next(cx));
-    tokio::time::timeout(PATIENCE, next)
+    tokio::time::timeout(TIMEOUT, next)
         .await
-        .expect("told in time")
-        .expect("changes do not end")
+        .expect("a change in time")
+        .expect("the stream does not end")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_keeps_the_contract() {
+async fn a_file_passes_the_contract_suite() {
     let folder = Folder::new("contract");
     let files = AtomicU32::new(0);
     let next = || folder.file(&files.fetch_add(1, Ordering::Relaxed).to_string());
@@ -64,7 +64,7 @@ async fn a_file_keeps_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn memory_keeps_the_contract() {
+async fn memory_passes_the_contract_suite() {
     contract::check(|| async { Sqlite::in_memory().unwrap() }).await;
 }
 
@@ -76,7 +76,7 @@ async fn files_are_shared_and_memory_is_not() {
 }
 
 #[tokio::test]
-async fn of_two_stores_on_one_file_each_sees_and_hears_the_other() {
+async fn two_stores_on_one_file_share_rows_and_changes() {
     let folder = Folder::new("two");
     let (one, two) = (
         Sqlite::open(folder.file("rows")).unwrap(),
@@ -84,13 +84,13 @@ async fn of_two_stores_on_one_file_each_sees_and_hears_the_other() {
     );
     one.insert(row("before"), 0).await.unwrap();
     let (mut by_one, mut by_two) = (one.changes("test"), two.changes("test"));
-    // Written at once: whoever listens hears of it, however far its thread has come.
+    // Written at once: delivered even if the listener's thread has not handled `Listen` yet.
     assert!(two.insert(row("k"), 0).await.unwrap());
-    assert_eq!(heard(&mut by_one).await, Changed::Row("k".into()));
-    assert_eq!(heard(&mut by_two).await, Changed::Row("k".into()));
+    assert_eq!(next_change(&mut by_one).await, RowChange::Row("k".into()));
+    assert_eq!(next_change(&mut by_two).await, RowChange::Row("k".into()));
     assert!(
         !one.insert(row("k"), 0).await.unwrap(),
-        "the key is taken for both"
+        "the key exists for both"
     );
     assert!(
         one.replace(Row {
@@ -100,7 +100,7 @@ async fn of_two_stores_on_one_file_each_sees_and_hears_the_other() {
         .await
         .unwrap()
     );
-    assert_eq!(heard(&mut by_two).await, Changed::Row("k".into()));
+    assert_eq!(next_change(&mut by_two).await, RowChange::Row("k".into()));
     assert!(
         !two.replace(Row {
             version: 2,
@@ -116,7 +116,7 @@ async fn of_two_stores_on_one_file_each_sees_and_hears_the_other() {
 }
 
 #[tokio::test]
-async fn of_many_stores_that_write_the_same_row_one_wins() {
+async fn exactly_one_of_many_stores_replaces_a_version() {
     let folder = Folder::new("many");
     let stores: Vec<_> = (0..6)
         .map(|_| Sqlite::open(folder.file("rows")).unwrap())
@@ -146,7 +146,7 @@ async fn of_many_stores_that_write_the_same_row_one_wins() {
 }
 
 #[tokio::test]
-async fn who_listens_to_another_file_handle_and_falls_behind_hears_that_something_was_lost() {
+async fn a_listener_behind_the_table_of_changes_receives_lagged() {
     let folder = Folder::new("behind");
     let (one, two) = (
         Sqlite::open(folder.file("rows")).unwrap(),
@@ -174,9 +174,9 @@ async fn who_listens_to_another_file_handle_and_falls_behind_hears_that_somethin
         .unwrap();
     }
     let mut changes = one.changes("rare");
-    // One transaction with more changes than are kept, the one that matters first.
+    // One transaction with more changes than are kept; the row of kind `rare` comes first.
     assert_eq!(two.expire(2, usize::MAX).await.unwrap(), 5001);
-    assert_eq!(heard(&mut changes).await, Changed::Some);
+    assert_eq!(next_change(&mut changes).await, RowChange::Lagged);
     assert!(
         two.insert(
             Row {
@@ -189,16 +189,16 @@ async fn who_listens_to_another_file_handle_and_falls_behind_hears_that_somethin
         .unwrap()
     );
     assert_eq!(
-        heard(&mut changes).await,
-        Changed::Row("again".into()),
-        "and goes on from there"
+        next_change(&mut changes).await,
+        RowChange::Row("again".into()),
+        "later changes are delivered"
     );
 }
 
 #[tokio::test]
-async fn a_file_that_is_opened_again_has_its_rows() {
+async fn rows_survive_reopening_the_file() {
     let folder = Folder::new("again");
-    let odd = Row {
+    let special = Row {
         expires_at: Some(u64::MAX),
         due_at: Some(7),
         version: 9,
@@ -206,20 +206,20 @@ async fn a_file_that_is_opened_again_has_its_rows() {
     };
     {
         let store = Sqlite::open(folder.file("rows")).unwrap();
-        store.insert(odd.clone(), 0).await.unwrap();
-        // Asked for and not waited for: done or not, but never half.
+        store.insert(special.clone(), 0).await.unwrap();
+        // Dropped before it completes: written completely or not at all.
         let _ = tokio::time::timeout(Duration::ZERO, store.insert(row("late"), 0)).await;
     }
     let store = Sqlite::open(folder.file("rows")).unwrap();
-    assert_eq!(store.get("test", "a\0b", 0).await.unwrap(), Some(odd));
+    assert_eq!(store.get("test", "a\0b", 0).await.unwrap(), Some(special));
     let late = store.get("test", "late", 0).await.unwrap();
     assert!(late.is_none_or(|late| late == row("late")));
 }
 
-/// A process that is ended by its id, whatever happens.
-struct Ended(Child);
+/// A child process, killed on drop.
+struct KillOnDrop(Child);
 
-impl Drop for Ended {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         drop(self.0.kill());
         drop(self.0.wait());
@@ -227,21 +227,24 @@ impl Drop for Ended {
 }
 
 #[tokio::test]
-async fn a_process_that_is_killed_leaves_whole_rows_and_no_lock() {
+async fn a_killed_process_leaves_complete_rows_and_no_lock() {
     let folder = Folder::new("killed");
     let file = folder.file("rows");
     let store = Sqlite::open(&file).unwrap();
     let mut changes = store.changes("test");
     let mut writer = Command::new(std::env::current_exe().unwrap());
     writer
-        .args(["--exact", "the_process_that_is_killed"])
+        .args(["--exact", "writer_process"])
         .env(FILE, &file)
         .stdout(Stdio::null());
-    let writer = Ended(writer.spawn().unwrap());
+    let writer = KillOnDrop(writer.spawn().unwrap());
     for _ in 0..50 {
         assert!(
-            matches!(heard(&mut changes).await, Changed::Row(_) | Changed::Some),
-            "heard from another process"
+            matches!(
+                next_change(&mut changes).await,
+                RowChange::Row(_) | RowChange::Lagged
+            ),
+            "a change by another process"
         );
     }
     drop(writer);
@@ -254,23 +257,23 @@ async fn a_process_that_is_killed_leaves_whole_rows_and_no_lock() {
     }
     assert!(
         number >= 50,
-        "what it had been told was written is there: {number}"
+        "the rows whose changes were received exist: {number}"
     );
     assert!(
         store.insert(row(&number.to_string()), 0).await.unwrap(),
-        "and the next can be written"
+        "the next row can be written"
     );
 }
 
-/// Writes rows for [`a_process_that_is_killed_leaves_whole_rows_and_no_lock`], in a process of its
-/// own. Does nothing otherwise.
+/// Not a test: the process that [`a_killed_process_leaves_complete_rows_and_no_lock`] starts. Does
+/// nothing when run by itself.
 #[tokio::test]
-async fn the_process_that_is_killed() {
+async fn writer_process() {
     let Some(file) = std::env::var_os(FILE) else {
         return;
     };
     let store = Sqlite::open(file).unwrap();
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     for number in 0_u64.. {
         assert!(store.insert(row(&number.to_string()), 0).await.unwrap());
         if Instant::now() > end {
@@ -280,7 +283,7 @@ async fn the_process_that_is_killed() {
 }
 
 #[test]
-fn a_new_file_can_be_opened_by_many_at_once() {
+fn a_new_file_can_be_opened_concurrently() {
     let folder = Folder::new("opened");
     for round in 0..20 {
         let file = folder.file(&round.to_string());
@@ -299,15 +302,15 @@ fn a_new_file_can_be_opened_by_many_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_no_store_of_ours_is_refused() {
-    let folder = Folder::new("refused");
-    let refused = |path: &Path| Sqlite::open(path).unwrap_err().to_string();
+async fn files_that_are_not_stores_are_rejected() {
+    let folder = Folder::new("rejected");
+    let rejected = |path: &Path| Sqlite::open(path).unwrap_err().to_string();
     std::fs::write(
         folder.file("text"),
-        "not a database at all, but long enough to be looked at",
+        "not a database, but long enough to have a header",
     )
     .unwrap();
-    refused(&folder.file("text"));
+    rejected(&folder.file("text"));
     for (name, pragma, why) in [
         ("other", "PRAGMA application_id = 7", "another program"),
         ("later", "PRAGMA user_version = 99", "version 99"),
@@ -315,17 +318,17 @@ async fn what_is_no_store_of_ours_is_refused() {
         let file = folder.file(name);
         drop(Sqlite::open(&file).unwrap());
         let connection = rusqlite::Connection::open(&file).unwrap();
-        connection.busy_timeout(PATIENCE).unwrap();
+        connection.busy_timeout(TIMEOUT).unwrap();
         connection.execute_batch(pragma).unwrap();
-        let said = refused(&file);
-        assert!(said.contains(why), "{said}");
+        let error = rejected(&file);
+        assert!(error.contains(why), "{error}");
     }
-    refused(&folder.file("no/such/folder"));
+    rejected(&folder.file("no/such/folder"));
 }
 
 #[cfg(unix)]
 #[test]
-fn a_new_file_is_readable_by_its_user_alone() {
+fn a_new_file_is_accessible_to_its_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = Folder::new("mode");
     let store = Sqlite::open(folder.file("rows")).unwrap();
@@ -341,7 +344,7 @@ fn a_new_file_is_readable_by_its_user_alone() {
 
 /// SQLite writes whole pages, and a row of a megabyte has 256 of them.
 #[tokio::test]
-async fn a_rescheduled_row_does_not_write_its_value_again() {
+async fn reschedule_does_not_rewrite_the_value() {
     let folder = Folder::new("reschedule");
     let file = folder.file("rows");
     let store = Sqlite::open(&file).unwrap();
@@ -363,15 +366,14 @@ async fn a_rescheduled_row_does_not_write_its_value_again() {
                 .unwrap()
         );
     }
-    // A log that was reset in between would be small for another reason.
+    // If the log had been reset in between, its size would prove nothing.
     assert!(
         log() >= before,
-        "the log still has the first write: {before}, then {}",
+        "the log still contains the first write: {before}, then {}",
         log()
     );
     let written = log() - before;
-    // The first renewal may move what follows: SQLite stores the numbers 0 and 1 in no bytes at
-    // all.
+    // The first renewal may rewrite the row once: SQLite stores the integers 0 and 1 in zero bytes.
     assert!(
         written < 2 * 1024 * 1024,
         "twenty renewals wrote {written} bytes"

@@ -1,4 +1,5 @@
-//! A program may have this store and SQLite by `sqlx`: both build on the same native library.
+//! Checks that one program can link this store and `sqlx` with SQLite, which share the native
+//! library.
 
 use carryall_store::{Row, Store};
 use carryall_store_sqlite::Sqlite;
@@ -6,7 +7,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 
 #[tokio::test]
-async fn one_program_has_both() {
+async fn rusqlite_and_sqlx_link_into_one_program() {
     let store = Sqlite::in_memory().unwrap();
     let row = Row {
         kind: "both",

@@ -1,4 +1,4 @@
-//! What every store promises, as a suite that runs against any of them.
+//! The test suite that every implementation of [`Store`] has to pass.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -7,7 +7,7 @@
 //! # }
 //! ```
 
-use crate::{Changed, Changes, Row, Store};
+use crate::{Changes, Row, RowChange, Store};
 use bytes::Bytes;
 use std::collections::HashSet;
 use std::future::{Future, poll_fn};
@@ -15,34 +15,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a change may take to reach a listener.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Rows that the suite calls many.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The number of rows in the tests with many rows.
 const MANY: usize = 10_000;
 
-/// Runs the whole suite, each part on a store of its own that `open` makes. The store must be
-/// empty.
+/// Runs the whole suite. Each test gets a store of its own from `open`, which must be empty.
 ///
 /// # Panics
-/// When a promise is broken; the message says which one.
+/// When a test fails; the message says which guarantee is broken.
 pub async fn check<S, Fut>(open: impl Fn() -> Fut)
 where
     S: Store + 'static,
     Fut: Future<Output = S>,
 {
-    rows_come_back_as_they_were(&open().await).await;
-    a_key_is_taken_once_until_its_row_has_ended(&open().await).await;
-    a_row_is_replaced_by_whoever_has_seen_it(&open().await).await;
-    a_rescheduled_row_keeps_all_but_its_time(&open().await).await;
-    listeners_are_not_told_of_a_rescheduled_row(&open().await).await;
-    one_of_many_writers_wins(Arc::new(open().await)).await;
-    one_of_many_removers_wins(Arc::new(open().await)).await;
-    rows_are_due_by_kind_and_in_their_order(&open().await).await;
-    clocks_may_differ(&open().await).await;
-    a_dropped_write_happens_completely_or_not_at_all(Arc::new(open().await)).await;
-    two_workers_on_one_lease_agree_on_who_has_it(Arc::new(open().await)).await;
-    many_rows_end_in_bounded_steps(&open().await).await;
-    listeners_hear_of_every_change(&open().await).await;
-    a_slow_listener_hears_that_something_was_lost(&open().await).await;
+    rows_round_trip(&open().await).await;
+    a_key_is_unique_until_its_row_expires(&open().await).await;
+    replace_and_remove_require_the_current_version(&open().await).await;
+    reschedule_changes_only_due_at_and_version(&open().await).await;
+    reschedule_does_not_notify_listeners(&open().await).await;
+    exactly_one_concurrent_replace_succeeds(Arc::new(open().await)).await;
+    exactly_one_concurrent_remove_succeeds(Arc::new(open().await)).await;
+    due_returns_rows_of_one_kind_in_order(&open().await).await;
+    only_the_time_passed_in_counts(&open().await).await;
+    a_dropped_write_is_atomic(Arc::new(open().await)).await;
+    two_workers_never_hold_the_same_lease(Arc::new(open().await)).await;
+    expire_is_bounded_by_its_limit(&open().await).await;
+    listeners_receive_every_change(&open().await).await;
+    a_slow_listener_receives_lagged(&open().await).await;
 }
 
 fn row(key: &str) -> Row {
@@ -65,18 +64,18 @@ fn next(row: &Row, value: &'static str) -> Row {
     }
 }
 
-async fn rows_come_back_as_they_were(store: &impl Store) {
-    let odd = Row {
+async fn rows_round_trip(store: &impl Store) {
+    let special = Row {
         expires_at: Some(900),
         due_at: Some(7),
-        ..row("a key / with \"odd\" signs \u{1f9f3}")
+        ..row("a key / with \"special\" characters \u{1f9f3}")
     };
     let bytes = Row {
         value: Bytes::from((0..=255).collect::<Vec<u8>>()),
         ..row("bytes")
     };
     for row in [
-        odd,
+        special,
         bytes,
         Row {
             value: Bytes::new(),
@@ -93,12 +92,12 @@ async fn rows_come_back_as_they_were(store: &impl Store) {
     assert_eq!(
         store.get("another kind", "bytes", 0).await.unwrap(),
         None,
-        "keys are those of a kind"
+        "keys are unique per kind, not globally"
     );
     assert_eq!(store.get("contract", "nothing", 0).await.unwrap(), None);
 }
 
-async fn a_key_is_taken_once_until_its_row_has_ended(store: &impl Store) {
+async fn a_key_is_unique_until_its_row_expires(store: &impl Store) {
     let brief = Row {
         expires_at: Some(100),
         ..row("k")
@@ -111,25 +110,25 @@ async fn a_key_is_taken_once_until_its_row_has_ended(store: &impl Store) {
     assert_eq!(
         store.get("contract", "k", 99).await.unwrap(),
         Some(brief),
-        "and its row is the first one"
+        "the first row is unchanged"
     );
     assert_eq!(
         store.get("contract", "k", 100).await.unwrap(),
         None,
-        "a row that has ended is as good as gone"
+        "an expired row is absent"
     );
     assert!(
         store.insert(row("k"), 100).await.unwrap(),
-        "and its key is free"
+        "the key of an expired row is free"
     );
     assert_eq!(
         store.get("contract", "k", u64::MAX / 2).await.unwrap(),
         Some(row("k")),
-        "a row without an end stays"
+        "a row without expiry time does not expire"
     );
 }
 
-async fn a_row_is_replaced_by_whoever_has_seen_it(store: &impl Store) {
+async fn replace_and_remove_require_the_current_version(store: &impl Store) {
     let first = row("k");
     assert!(
         !store.replace(next(&first, "2")).await.unwrap(),
@@ -140,7 +139,7 @@ async fn a_row_is_replaced_by_whoever_has_seen_it(store: &impl Store) {
     assert!(store.replace(second.clone()).await.unwrap());
     assert!(
         !store.replace(next(&first, "other")).await.unwrap(),
-        "the version seen is not the current one"
+        "the version is outdated"
     );
     assert!(
         !store
@@ -150,7 +149,7 @@ async fn a_row_is_replaced_by_whoever_has_seen_it(store: &impl Store) {
             })
             .await
             .unwrap(),
-        "versions are not skipped"
+        "versions cannot be skipped"
     );
     assert_eq!(
         store.get("contract", "k", 0).await.unwrap(),
@@ -163,16 +162,16 @@ async fn a_row_is_replaced_by_whoever_has_seen_it(store: &impl Store) {
     assert!(store.remove("contract", "k", 2).await.unwrap());
     assert!(
         !store.remove("contract", "k", 2).await.unwrap(),
-        "what is gone is gone"
+        "the row is removed already"
     );
     assert!(
         !store.replace(next(&second, "3")).await.unwrap(),
-        "and is not replaced"
+        "a removed row cannot be replaced"
     );
 }
 
-/// How a lease is renewed: by whoever has seen the row, without its value.
-async fn a_rescheduled_row_keeps_all_but_its_time(store: &impl Store) {
+/// Tests `reschedule`, which renews leases.
+async fn reschedule_changes_only_due_at_and_version(store: &impl Store) {
     let first = Row {
         due_at: Some(10),
         expires_at: Some(900),
@@ -190,11 +189,8 @@ async fn a_rescheduled_row_keeps_all_but_its_time(store: &impl Store) {
     );
     store.insert(first.clone(), 0).await.unwrap();
     assert!(reschedule(1, Some(20)).await);
-    assert!(
-        !reschedule(1, Some(30)).await,
-        "the version seen is not the current one"
-    );
-    assert!(!reschedule(9, Some(30)).await, "versions are not skipped");
+    assert!(!reschedule(1, Some(30)).await, "the version is outdated");
+    assert!(!reschedule(9, Some(30)).await, "versions cannot be skipped");
     let second = Row {
         version: 2,
         due_at: Some(20),
@@ -203,7 +199,7 @@ async fn a_rescheduled_row_keeps_all_but_its_time(store: &impl Store) {
     assert_eq!(
         store.get("contract", "k", 0).await.unwrap(),
         Some(second.clone()),
-        "the rest of the row is as it was"
+        "the rest of the row is unchanged"
     );
     assert_eq!(
         store.due("contract", 19, 10).await.unwrap(),
@@ -216,7 +212,7 @@ async fn a_rescheduled_row_keeps_all_but_its_time(store: &impl Store) {
     );
     assert!(
         !store.replace(next(&first, "late")).await.unwrap(),
-        "a writer that has not seen it loses"
+        "a replacement of the version before fails"
     );
     assert!(
         store
@@ -227,40 +223,40 @@ async fn a_rescheduled_row_keeps_all_but_its_time(store: &impl Store) {
             .await
             .unwrap()
     );
-    assert!(reschedule(3, None).await, "a row can be due never");
+    assert!(reschedule(3, None).await, "`due_at` can be cleared");
     assert_eq!(store.due("contract", u64::MAX / 2, 10).await.unwrap(), []);
-    assert!(reschedule(4, Some(5)).await, "and then again");
+    assert!(reschedule(4, Some(5)).await, "`due_at` can be set again");
     assert_eq!(store.due("contract", 5, 10).await.unwrap().len(), 1);
     assert_eq!(
         store.expire(900, 10).await.unwrap(),
         1,
-        "it expires as before"
+        "the expiry time is unchanged"
     );
     assert_eq!(
         store.due("contract", u64::MAX / 2, 10).await.unwrap(),
         [],
-        "and is not due any more"
+        "an expired row is not due"
     );
 }
 
-/// Every renewal of every lease would wake all replicas otherwise.
-async fn listeners_are_not_told_of_a_rescheduled_row(store: &impl Store) {
+/// Tests that renewing a lease does not wake all replicas.
+async fn reschedule_does_not_notify_listeners(store: &impl Store) {
     store.insert(row("k"), 0).await.unwrap();
     store.insert(row("other"), 0).await.unwrap();
     let mut changes = store.changes("contract");
-    // A store may tell of what was written just before. A marker separates that from what follows.
+    // A store may still deliver earlier changes. The marker separates these from what follows.
     store.insert(row("marker"), 0).await.unwrap();
-    while heard(&mut changes).await != Changed::Row("marker".into()) {}
+    while next_change(&mut changes).await != RowChange::Row("marker".into()) {}
     assert!(store.reschedule("contract", "k", 1, Some(1)).await.unwrap());
     store.replace(next(&row("other"), "2")).await.unwrap();
     assert_eq!(
-        heard(&mut changes).await,
-        Changed::Row("other".into()),
-        "a rescheduled row is no change"
+        next_change(&mut changes).await,
+        RowChange::Row("other".into()),
+        "`reschedule` is no change"
     );
 }
 
-async fn one_of_many_writers_wins<S: Store + 'static>(store: Arc<S>) {
+async fn exactly_one_concurrent_replace_succeeds<S: Store + 'static>(store: Arc<S>) {
     store.insert(row("k"), 0).await.unwrap();
     let mut current = row("k");
     for _ in 0..20 {
@@ -272,15 +268,12 @@ async fn one_of_many_writers_wins<S: Store + 'static>(store: Arc<S>) {
         for writer in writers.collect::<Vec<_>>() {
             won += usize::from(writer.await.unwrap());
         }
-        assert_eq!(
-            won, 1,
-            "of those who have seen the same version exactly one writes the next"
-        );
+        assert_eq!(won, 1, "exactly one writer replaces a version");
         current = next(&current, "x");
     }
 }
 
-async fn one_of_many_removers_wins<S: Store + 'static>(store: Arc<S>) {
+async fn exactly_one_concurrent_remove_succeeds<S: Store + 'static>(store: Arc<S>) {
     for round in 0..20 {
         let key = format!("once-{round}");
         store.insert(row(&key), 0).await.unwrap();
@@ -292,11 +285,11 @@ async fn one_of_many_removers_wins<S: Store + 'static>(store: Arc<S>) {
         for remover in removers.collect::<Vec<_>>() {
             won += usize::from(remover.await.unwrap());
         }
-        assert_eq!(won, 1, "what is used once is used once");
+        assert_eq!(won, 1, "exactly one caller removes the row");
     }
 }
 
-async fn rows_are_due_by_kind_and_in_their_order(store: &impl Store) {
+async fn due_returns_rows_of_one_kind_in_order(store: &impl Store) {
     for (key, due_at) in [
         ("c", Some(30)),
         ("a", Some(10)),
@@ -325,9 +318,9 @@ async fn rows_are_due_by_kind_and_in_their_order(store: &impl Store) {
     assert_eq!(
         due(30, 10).await,
         ["a", "b", "c"],
-        "the longest due comes first"
+        "the earliest comes first"
     );
-    assert_eq!(due(30, 2).await, ["a", "b"], "and no more than asked for");
+    assert_eq!(due(30, 2).await, ["a", "b"], "at most `limit` rows");
     store
         .replace(Row {
             due_at: Some(50),
@@ -340,12 +333,12 @@ async fn rows_are_due_by_kind_and_in_their_order(store: &impl Store) {
     assert_eq!(
         due(30, 10).await,
         ["c"],
-        "what was put off or removed is not due"
+        "a postponed or removed row is not due"
     );
 }
 
-/// Time is handed in by whoever asks, and two of them may not agree on it.
-async fn clocks_may_differ(store: &impl Store) {
+/// Callers pass the time in, and their clocks may differ.
+async fn only_the_time_passed_in_counts(store: &impl Store) {
     let brief = Row {
         expires_at: Some(100),
         due_at: Some(100),
@@ -355,19 +348,19 @@ async fn clocks_may_differ(store: &impl Store) {
     assert_eq!(
         store.get("contract", "k", 99).await.unwrap(),
         Some(brief),
-        "the clock of the reader is what counts"
+        "the reader's clock counts"
     );
     assert_eq!(store.get("contract", "k", 150).await.unwrap(), None);
     assert!(
         store.get("contract", "k", 50).await.unwrap().is_some(),
-        "to look with a fast clock removes nothing"
+        "reading with a fast clock removes nothing"
     );
     assert_eq!(store.due("contract", 99, 10).await.unwrap(), []);
     assert_eq!(store.due("contract", 100, 10).await.unwrap().len(), 1);
     let second = next(&row("k"), "2");
     assert!(
         store.replace(second.clone()).await.unwrap(),
-        "versions decide about writes, and clocks do not"
+        "writes depend on versions, not on clocks"
     );
     assert_eq!(
         store.get("contract", "k", u64::MAX / 2).await.unwrap(),
@@ -375,8 +368,8 @@ async fn clocks_may_differ(store: &impl Store) {
     );
 }
 
-/// A process that ends in the middle of a write: its future is dropped wherever it has come to.
-async fn a_dropped_write_happens_completely_or_not_at_all<S: Store + 'static>(store: Arc<S>) {
+/// Simulates a process that ends during a write: the future is dropped at an arbitrary point.
+async fn a_dropped_write_is_atomic<S: Store + 'static>(store: Arc<S>) {
     let mut current = Row {
         due_at: Some(1),
         expires_at: Some(1_000),
@@ -400,32 +393,32 @@ async fn a_dropped_write_happens_completely_or_not_at_all<S: Store + 'static>(st
             .get("contract", "k", 0)
             .await
             .unwrap()
-            .expect("a row does not get lost");
+            .expect("the row exists");
         assert!(
             found == current || found == wanted,
-            "neither the row before nor the one after: {found:?}"
+            "neither the old nor the new row: {found:?}"
         );
         if found == current && !store.replace(wanted.clone()).await.unwrap() {
-            // It was still under way.
+            // The write was still in progress.
             found = store
                 .get("contract", "k", 0)
                 .await
                 .unwrap()
-                .expect("a row does not get lost");
+                .expect("the row exists");
             assert_eq!(found, wanted);
         }
         let due = store.due("contract", u64::MAX / 2, 10).await.unwrap();
         assert_eq!(
             due,
             [],
-            "what finds a row by its time has been changed with it"
+            "the index of `due_at` changes together with the row"
         );
         current = wanted;
     }
 }
 
-/// Workers that take a lease when it has ended, and renew it while they have it.
-async fn two_workers_on_one_lease_agree_on_who_has_it<S: Store + 'static>(store: Arc<S>) {
+/// Workers take a lease when it has expired, and renew it while they hold it.
+async fn two_workers_never_hold_the_same_lease<S: Store + 'static>(store: Arc<S>) {
     store
         .insert(
             Row {
@@ -463,20 +456,24 @@ async fn two_workers_on_one_lease_agree_on_who_has_it<S: Store + 'static>(store:
     taken.sort_unstable();
     let count = taken.len();
     taken.dedup();
-    assert_eq!(taken.len(), count, "no number of a lease was given to both");
+    assert_eq!(
+        taken.len(),
+        count,
+        "each version was acquired by one worker"
+    );
     let row = store
         .get("contract", "lease", 0)
         .await
         .unwrap()
-        .expect("the lease is there");
+        .expect("the lease exists");
     assert_eq!(
         usize::try_from(row.version),
         Ok(count + 1),
-        "each of them is one version"
+        "each acquisition increments the version by one"
     );
 }
 
-async fn many_rows_end_in_bounded_steps(store: &impl Store) {
+async fn expire_is_bounded_by_its_limit(store: &impl Store) {
     for number in 0..MANY {
         store
             .insert(
@@ -502,34 +499,34 @@ async fn many_rows_end_in_bounded_steps(store: &impl Store) {
     assert_eq!(
         store.expire(99, MANY).await.unwrap(),
         0,
-        "nothing ends before its time"
+        "no row expires early"
     );
-    let mut ended = 0;
+    let mut expired = 0;
     loop {
-        let step = store.expire(100, 1000).await.unwrap();
-        assert!(step <= 1000, "no more at once than asked for");
-        if step == 0 {
+        let removed = store.expire(100, 1000).await.unwrap();
+        assert!(removed <= 1000, "at most `limit` rows");
+        if removed == 0 {
             break;
         }
-        ended += step;
+        expired += removed;
     }
-    assert_eq!(ended, MANY, "each row ends once");
+    assert_eq!(expired, MANY, "each row is removed once");
     assert!(
         store.get("contract", "later", 100).await.unwrap().is_some(),
-        "and no other"
+        "a row that has not expired stays"
     );
 }
 
-/// The next change, which has to come soon.
-async fn heard(changes: &mut Changes) -> Changed {
+/// Waits for the next change.
+async fn next_change(changes: &mut Changes) -> RowChange {
     let next = poll_fn(|cx| changes.as_mut().poll_next(cx));
-    tokio::time::timeout(PATIENCE, next)
+    tokio::time::timeout(CHANGE_TIMEOUT, next)
         .await
-        .expect("a change is told in time")
-        .expect("changes do not end")
+        .expect("a change arrives in time")
+        .expect("the stream does not end")
 }
 
-async fn listeners_hear_of_every_change(store: &impl Store) {
+async fn listeners_receive_every_change(store: &impl Store) {
     let (mut one, mut two, mut other) = (
         store.changes("contract"),
         store.changes("contract"),
@@ -537,12 +534,12 @@ async fn listeners_hear_of_every_change(store: &impl Store) {
     );
     store.insert(row("k"), 0).await.unwrap();
     for changes in [&mut one, &mut two] {
-        assert_eq!(heard(changes).await, Changed::Row("k".into()));
+        assert_eq!(next_change(changes).await, RowChange::Row("k".into()));
     }
     store.replace(next(&row("k"), "2")).await.unwrap();
-    assert_eq!(heard(&mut one).await, Changed::Row("k".into()));
+    assert_eq!(next_change(&mut one).await, RowChange::Row("k".into()));
     store.remove("contract", "k", 2).await.unwrap();
-    assert_eq!(heard(&mut one).await, Changed::Row("k".into()));
+    assert_eq!(next_change(&mut one).await, RowChange::Row("k".into()));
     store
         .insert(
             Row {
@@ -554,23 +551,23 @@ async fn listeners_hear_of_every_change(store: &impl Store) {
         .await
         .unwrap();
     assert_eq!(
-        heard(&mut other).await,
-        Changed::Row("x".into()),
-        "a listener hears of its kind alone"
+        next_change(&mut other).await,
+        RowChange::Row("x".into()),
+        "a listener receives changes of its kind only"
     );
 }
 
-async fn a_slow_listener_hears_that_something_was_lost(store: &impl Store) {
+async fn a_slow_listener_receives_lagged(store: &impl Store) {
     let mut changes = store.changes("contract");
     for number in 0..MANY {
         store.insert(row(&format!("k{number}")), 0).await.unwrap();
     }
     let mut seen = HashSet::new();
     while seen.len() < MANY {
-        match heard(&mut changes).await {
-            Changed::Row(key) => drop(seen.insert(key)),
-            // Whoever hears this looks at everything, so nothing is missed.
-            Changed::Some => break,
+        match next_change(&mut changes).await {
+            RowChange::Row(key) => drop(seen.insert(key)),
+            // After this a listener reads all rows, so no change is missed.
+            RowChange::Lagged => break,
         }
     }
 }

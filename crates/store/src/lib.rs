@@ -1,15 +1,38 @@
-//! Where state lives that requests share.
+//! Storage for state that outlives a request and that replicas share.
 //!
-//! A [`Store`] keeps rows of bytes, each with a version. It knows nothing of tasks or handles: what
-//! their states are, who owns them and which transitions there are is decided in one place, above,
-//! and every backend gets it right by keeping one promise, that a row is replaced only by somebody
-//! who has seen its current version.
+//! A [`Store`] keeps rows of bytes, each with a version. It does not interpret them: what a task or
+//! a handle is, who owns it and which transitions are allowed is decided once, in the layer above.
+//! A backend only has to guarantee compare-and-swap: a row is replaced or removed only by a caller
+//! that names its current version.
 //!
-//! Time is handed in, as milliseconds since the epoch, so that a store has no clock of its own to
-//! disagree with.
+//! Times are milliseconds since the Unix epoch and are passed in by the caller, so that a store
+//! needs no clock of its own.
 //!
-//! [`Memory`] is the store of a single process. A backend of your own is held against the same
-//! promises with `contract::check` (feature `contract`).
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), carryall_store::StoreError> {
+//! use carryall_store::{Memory, Row, Store};
+//!
+//! let store = Memory::new();
+//! let row = Row {
+//!     kind: "note",
+//!     key: "1".into(),
+//!     version: 1,
+//!     value: "hello".into(),
+//!     expires_at: None,
+//!     due_at: None,
+//! };
+//! assert!(store.insert(row.clone(), 0).await?);
+//! assert!(store.replace(Row { version: 2, value: "world".into(), ..row.clone() }).await?);
+//! assert!(!store.replace(Row { version: 2, ..row }).await?, "the row is at version 2 already");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Memory`] is the store of a single process; the crates `carryall-store-sqlite`,
+//! `carryall-store-postgres` and `carryall-store-redis` hold the shared ones. Test a backend of
+//! your own with `contract::check` (feature `contract`), and deliver its changes with
+//! [`ChangeListeners`].
 
 #[cfg(feature = "contract")]
 pub mod contract;
@@ -17,6 +40,7 @@ mod listeners;
 mod memory;
 mod row;
 
+pub use futures_core::future::BoxFuture;
 pub use listeners::ChangeListeners;
 pub use memory::Memory;
-pub use row::{BoxFuture, Changed, Changes, Row, Store, StoreError, StoreResult};
+pub use row::{Changes, Row, RowChange, Store, StoreError, StoreResult};

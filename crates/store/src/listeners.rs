@@ -1,118 +1,131 @@
-//! Those who listen to a store, as every backend needs them: bounded, coalescing, never in a
-//! writer's way.
+//! The change listeners of a store: bounded queues that never delay a writer.
 
-use crate::{Changed, Changes};
+use crate::{Changes, RowChange};
 use futures_core::Stream;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
-/// How many changes may wait for one listener before it is only told that there were some.
-const PENDING: usize = 1024;
+/// The maximum number of queued changes per listener. One more replaces them all with
+/// [`RowChange::Lagged`].
+const MAX_QUEUED: usize = 1024;
 
-/// The listeners of one store in this process. Clones are the same listeners.
+/// The listeners of one store in this process. Clones share them.
 ///
-/// A backend hands out [`listen`](Self::listen) as its `changes`, and says what it hears of with
-/// [`notify`](Self::notify).
+/// A backend returns [`listen`](Self::listen) from [`Store::changes`](crate::Store::changes), and
+/// reports the changes it learns of with [`notify`](Self::notify).
+///
+/// ```
+/// use carryall_store::ChangeListeners;
+///
+/// let listeners = ChangeListeners::new();
+/// let changes = listeners.listen("task");
+/// listeners.notify("task", "42"); // `changes` yields `RowChange::Row("42")`
+/// listeners.notify_lagged(); // and `RowChange::Lagged`, which replaces it
+/// # drop(changes);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct ChangeListeners(Arc<Mutex<Vec<RegisteredListener>>>);
 
 #[derive(Debug)]
 struct RegisteredListener {
     kind: &'static str,
-    /// Gone when the listener was dropped.
-    pending: Weak<Mutex<QueuedChanges>>,
+    /// Dangling once the listener was dropped.
+    queue: Weak<Mutex<QueuedChanges>>,
 }
 
 #[derive(Debug, Default)]
 struct QueuedChanges {
-    queue: VecDeque<Changed>,
+    changes: VecDeque<RowChange>,
     waker: Option<Waker>,
 }
 
 impl ChangeListeners {
-    /// No listeners yet.
+    /// Creates an empty set of listeners.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One more, who is told of rows of this kind until it is dropped. The stream does not end.
+    /// Adds a listener for rows of one kind, registered until it is dropped. The stream does not
+    /// end. It queues at most 1024 changes, each key once.
     #[must_use]
     pub fn listen(&self, kind: &'static str) -> Changes {
-        let pending = Arc::new(Mutex::new(QueuedChanges::default()));
+        let queue = Arc::new(Mutex::new(QueuedChanges::default()));
         let mut listeners = lock(&self.0);
-        listeners.retain(RegisteredListener::is_there);
+        listeners.retain(RegisteredListener::is_alive);
         listeners.push(RegisteredListener {
             kind,
-            pending: Arc::downgrade(&pending),
+            queue: Arc::downgrade(&queue),
         });
-        Box::pin(Listening(pending))
+        Box::pin(QueuedChangeStream(queue))
     }
 
-    /// Tells those who listen to this kind that the row of this key has changed.
+    /// Notifies the listeners of this kind that the row with this key has changed.
     pub fn notify(&self, kind: &str, key: &str) {
-        self.note(|of| of == kind, || Changed::Row(key.to_owned()));
+        self.push(|of| of == kind, || RowChange::Row(key.to_owned()));
     }
 
-    /// Tells all of them that something was lost: [`Changed::Some`].
+    /// Notifies all listeners that changes were lost ([`RowChange::Lagged`]).
     pub fn notify_lagged(&self) {
-        self.note(|_| true, || Changed::Some);
+        self.push(|_| true, || RowChange::Lagged);
     }
 
-    /// Whether nobody listens.
+    /// Returns whether there is no listener.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !lock(&self.0).iter().any(RegisteredListener::is_there)
+        !lock(&self.0).iter().any(RegisteredListener::is_alive)
     }
 
-    fn note(&self, to: impl Fn(&str) -> bool, changed: impl Fn() -> Changed) {
+    fn push(&self, wants: impl Fn(&str) -> bool, change: impl Fn() -> RowChange) {
         let mut wakers = Vec::new();
         lock(&self.0).retain(|listener| {
-            let Some(pending) = listener.pending.upgrade() else {
+            let Some(queue) = listener.queue.upgrade() else {
                 return false;
             };
-            if to(listener.kind) {
-                let mut pending = lock(&pending);
-                pending.note(changed());
-                wakers.extend(pending.waker.take());
+            if wants(listener.kind) {
+                let mut queue = lock(&queue);
+                queue.push(change());
+                wakers.extend(queue.waker.take());
             }
             true
         });
-        // Whoever wakes up may listen again at once, so not under the lock.
+        // After the lock is released, since a woken task may call `listen` at once.
         wakers.into_iter().for_each(Waker::wake);
     }
 }
 
 impl RegisteredListener {
-    fn is_there(&self) -> bool {
-        self.pending.strong_count() > 0
+    fn is_alive(&self) -> bool {
+        self.queue.strong_count() > 0
     }
 }
 
 impl QueuedChanges {
-    fn note(&mut self, changed: Changed) {
-        if changed == Changed::Some || self.queue.len() >= PENDING {
-            self.queue.clear();
-            self.queue.push_back(Changed::Some);
-        } else if self.queue.front() != Some(&Changed::Some) && !self.queue.contains(&changed) {
-            self.queue.push_back(changed);
+    fn push(&mut self, change: RowChange) {
+        if change == RowChange::Lagged || self.changes.len() >= MAX_QUEUED {
+            self.changes.clear();
+            self.changes.push_back(RowChange::Lagged);
+        } else if self.changes.front() != Some(&RowChange::Lagged)
+            && !self.changes.contains(&change)
+        {
+            self.changes.push_back(change);
         }
     }
 }
 
-struct Listening(Arc<Mutex<QueuedChanges>>);
+struct QueuedChangeStream(Arc<Mutex<QueuedChanges>>);
 
-impl Stream for Listening {
-    type Item = Changed;
+impl Stream for QueuedChangeStream {
+    type Item = RowChange;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Changed>> {
-        let mut pending = lock(&self.0);
-        match pending.queue.pop_front() {
-            Some(changed) => Poll::Ready(Some(changed)),
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<RowChange>> {
+        let mut queue = lock(&self.0);
+        match queue.changes.pop_front() {
+            Some(change) => Poll::Ready(Some(change)),
             None => {
-                pending.waker = Some(cx.waker().clone());
+                queue.waker = Some(cx.waker().clone());
                 Poll::Pending
             }
         }
@@ -125,52 +138,52 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ChangeListeners, PENDING};
-    use crate::{Changed, Changes};
+    use super::{ChangeListeners, MAX_QUEUED};
+    use crate::{Changes, RowChange};
     use std::task::{Context, Poll, Waker};
 
-    fn heard(changes: &mut Changes) -> Vec<Changed> {
+    fn queued(changes: &mut Changes) -> Vec<RowChange> {
         let mut cx = Context::from_waker(Waker::noop());
-        let mut heard = Vec::new();
-        while let Poll::Ready(Some(changed)) = changes.as_mut().poll_next(&mut cx) {
-            heard.push(changed);
+        let mut queued = Vec::new();
+        while let Poll::Ready(Some(change)) = changes.as_mut().poll_next(&mut cx) {
+            queued.push(change);
         }
-        heard
+        queued
     }
 
     #[test]
-    fn a_listener_hears_of_its_kind_and_of_each_row_once() {
+    fn a_listener_receives_each_changed_row_of_its_kind_once() {
         let listeners = ChangeListeners::new();
         let mut changes = listeners.listen("a");
         for (kind, key) in [("a", "1"), ("b", "2"), ("a", "3"), ("a", "1")] {
             listeners.notify(kind, key);
         }
         assert_eq!(
-            heard(&mut changes),
-            [Changed::Row("1".into()), Changed::Row("3".into())]
+            queued(&mut changes),
+            [RowChange::Row("1".into()), RowChange::Row("3".into())]
         );
     }
 
     #[test]
-    fn too_many_changes_become_one_that_says_so_and_then_it_goes_on() {
+    fn a_full_queue_becomes_lagged_and_then_continues() {
         let listeners = ChangeListeners::new();
         let mut changes = listeners.listen("a");
-        (0..PENDING + 2).for_each(|key| listeners.notify("a", &key.to_string()));
-        assert_eq!(heard(&mut changes), [Changed::Some]);
+        (0..MAX_QUEUED + 2).for_each(|key| listeners.notify("a", &key.to_string()));
+        assert_eq!(queued(&mut changes), [RowChange::Lagged]);
         listeners.notify("a", "1");
         listeners.notify_lagged();
         listeners.notify("a", "2");
         assert_eq!(
-            heard(&mut changes),
-            [Changed::Some],
-            "what was lost covers what comes with it"
+            queued(&mut changes),
+            [RowChange::Lagged],
+            "`Lagged` covers the changes around it"
         );
         listeners.notify("a", "3");
-        assert_eq!(heard(&mut changes), [Changed::Row("3".into())]);
+        assert_eq!(queued(&mut changes), [RowChange::Row("3".into())]);
     }
 
     #[test]
-    fn who_has_left_is_forgotten() {
+    fn dropped_listeners_are_removed() {
         let listeners = ChangeListeners::new();
         assert!(listeners.is_empty());
         let changes = listeners.listen("a");
@@ -181,7 +194,7 @@ mod tests {
         assert_eq!(
             listeners.0.lock().unwrap().len(),
             1,
-            "and takes up no place"
+            "the next `listen` removed the first listener"
         );
     }
 }

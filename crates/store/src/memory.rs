@@ -1,19 +1,18 @@
-//! The store of one process.
+//! The in-memory store of a single process.
 
 use crate::{BoxFuture, ChangeListeners, Changes, Row, Store, StoreError, StoreResult};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What all rows together may take, unless set.
+/// The default limit for all rows together.
 const MAX_BYTES: usize = 512 * 1024 * 1024;
-/// What a row takes besides its key, which is held up to four times, and its value. An estimate.
+/// The estimated memory of a row beside its value and its key, which is stored up to four times.
 const ROW_OVERHEAD: usize = 256;
 
-/// Keeps rows in memory. Clones are the same store.
+/// Keeps rows in memory. Clones share one store.
 ///
-/// It holds at most 512 MiB unless [set](Self::with_max_bytes). A write beyond that fails with an
-/// error that [is full](StoreError::is_full); rows that were accepted are never evicted to make
-/// room.
+/// Holds at most 512 MiB by default, see [`with_max_bytes`](Self::with_max_bytes). A write beyond
+/// the limit fails with [`StoreError::full`]; rows are never evicted to make room.
 #[derive(Clone, Debug)]
 pub struct Memory {
     rows: Arc<Mutex<Rows>>,
@@ -32,22 +31,23 @@ type RowKey = (&'static str, String);
 #[derive(Debug, Default)]
 struct Rows {
     rows: HashMap<RowKey, Row>,
-    /// What all of them take.
+    /// The sum of [`size`] over all rows.
     bytes: usize,
-    /// By kind and time, so that nobody has to look at all rows.
+    /// Index of `due_at` by kind.
     due: BTreeSet<(&'static str, u64, String)>,
-    ends: BTreeSet<(u64, &'static str, String)>,
+    /// Index of `expires_at`.
+    expiries: BTreeSet<(u64, &'static str, String)>,
 }
 
 impl Memory {
-    /// An empty store.
+    /// Creates an empty store with the default limit of 512 MiB.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An empty store that holds at most so many bytes: keys, values and an estimate of the
-    /// overhead of each row.
+    /// Creates an empty store that holds at most `max_bytes`: keys, values and an estimated
+    /// overhead per row.
     #[must_use]
     pub fn with_max_bytes(max_bytes: usize) -> Self {
         Self {
@@ -57,19 +57,20 @@ impl Memory {
         }
     }
 
-    /// How many bytes the rows take, counted as for [`with_max_bytes`](Self::with_max_bytes).
+    /// Returns the size of all rows in bytes, counted as for
+    /// [`with_max_bytes`](Self::with_max_bytes).
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.lock().bytes
     }
 
-    /// How many rows there are, ended ones that were not yet removed included.
+    /// Returns the number of rows, including expired ones that were not yet removed.
     #[must_use]
     pub fn len(&self) -> usize {
         self.lock().rows.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -79,7 +80,7 @@ impl Memory {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Applies a change at once, and then notifies the listeners of the rows that have changed.
+    /// Applies a change synchronously, then notifies the listeners of the changed rows.
     fn write<'a, T: Send + 'a>(
         &self,
         change: impl FnOnce(&mut Rows) -> StoreResult<(T, Vec<RowKey>)>,
@@ -105,8 +106,7 @@ fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, StoreResult<T>> {
 }
 
 impl Rows {
-    /// Puts a row in the place of the one with its key, if there is one. A row that does not grow
-    /// always fits.
+    /// Inserts or replaces a row. A replacement that is not larger always fits.
     fn put(&mut self, row: Row, max_bytes: usize) -> StoreResult<()> {
         let key = (row.kind, row.key.clone());
         let (new, old) = (size(&row), self.rows.get(&key).map_or(0, size));
@@ -117,7 +117,7 @@ impl Rows {
         self.bytes += new;
         self.due
             .extend(row.due_at.map(|at| (row.kind, at, row.key.clone())));
-        self.ends
+        self.expiries
             .extend(row.expires_at.map(|at| (at, row.kind, row.key.clone())));
         self.rows.insert(key, row);
         Ok(())
@@ -130,13 +130,13 @@ impl Rows {
             self.due.remove(&(row.kind, at, row.key.clone()));
         }
         if let Some(at) = row.expires_at {
-            self.ends.remove(&(at, row.kind, row.key.clone()));
+            self.expiries.remove(&(at, row.kind, row.key.clone()));
         }
         Some(row)
     }
 }
 
-fn has_ended(row: &Row, now: u64) -> bool {
+fn is_expired(row: &Row, now: u64) -> bool {
     row.expires_at.is_some_and(|end| end <= now)
 }
 
@@ -144,7 +144,7 @@ impl Store for Memory {
     fn insert(&self, row: Row, now: u64) -> BoxFuture<'_, StoreResult<bool>> {
         self.write(|rows| {
             let key = (row.kind, row.key.clone());
-            if rows.rows.get(&key).is_some_and(|row| !has_ended(row, now)) {
+            if rows.rows.get(&key).is_some_and(|row| !is_expired(row, now)) {
                 return Ok((false, Vec::new()));
             }
             rows.put(row, self.max_bytes)?;
@@ -162,7 +162,7 @@ impl Store for Memory {
             self.lock()
                 .rows
                 .get(&(kind, key.to_owned()))
-                .filter(|row| !has_ended(row, now))
+                .filter(|row| !is_expired(row, now))
                 .cloned(),
         )
     }
@@ -250,12 +250,12 @@ impl Store for Memory {
 
     fn expire(&self, now: u64, limit: usize) -> BoxFuture<'_, StoreResult<usize>> {
         self.write(|rows| {
-            let ended = rows
-                .ends
+            let expired = rows
+                .expiries
                 .iter()
                 .take_while(|(at, ..)| *at <= now)
                 .take(limit);
-            let keys: Vec<RowKey> = ended.map(|(_, kind, key)| (*kind, key.clone())).collect();
+            let keys: Vec<RowKey> = expired.map(|(_, kind, key)| (*kind, key.clone())).collect();
             for key in &keys {
                 rows.take(key);
             }
@@ -282,7 +282,7 @@ mod tests {
     fn now<T>(future: impl Future<Output = T>) -> T {
         match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(value) => value,
-            Poll::Pending => panic!("memory never waits"),
+            Poll::Pending => panic!("a future of the in-memory store is always ready"),
         }
     }
 
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_store_refuses_to_grow_and_keeps_what_it_has() {
+    fn a_full_store_refuses_writes_and_evicts_nothing() {
         let store = Memory::with_max_bytes(2 * (ROW_OVERHEAD + 4) + 1000);
         assert!(now(store.insert(row("a", 600, 1), 0)).unwrap());
         let refused = now(store.insert(row("b", 401, 1), 0)).unwrap_err();
@@ -313,11 +313,11 @@ mod tests {
         );
         assert!(
             now(store.replace(row("b", 300, 2))).unwrap(),
-            "to shrink is always possible"
+            "a smaller value always fits"
         );
         assert!(
             now(store.replace(row("a", 700, 2))).unwrap(),
-            "what became free can be used"
+            "freed space is available again"
         );
         assert_eq!(now(store.expire(100, 9)).unwrap(), 2);
         assert_eq!((store.bytes(), store.len()), (0, 0));

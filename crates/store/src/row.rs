@@ -1,35 +1,36 @@
-//! Rows, and what a store does with them.
+//! The [`Store`] trait, its rows, changes and errors.
 
 use bytes::Bytes;
 use futures_core::Stream;
+use futures_core::future::BoxFuture;
 use std::fmt;
 use std::pin::Pin;
 
-/// A boxed future that can move between threads.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// What a store answers.
+/// The result of a store operation.
 pub type StoreResult<T> = Result<T, StoreError>;
 
-/// One row.
+/// A versioned row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// What it is, for example `task`. Keys are unique within a kind.
+    /// The namespace of the key, for example `task`. Keys are unique within a kind.
     pub kind: &'static str,
-    /// Its name.
+    /// The key.
     pub key: String,
-    /// Grows by one with each replacement. Whoever replaces a row names the version it has seen.
+    /// The version. Every replacement increments it by one, and has to name the version it
+    /// replaces.
     pub version: u64,
-    /// What it says.
+    /// The payload, opaque to the store.
     pub value: Bytes,
-    /// When it ends: from then on it is as good as removed. `None` for never.
+    /// The expiry time in milliseconds since the Unix epoch; `None` for never. An expired row is
+    /// treated as absent.
     pub expires_at: Option<u64>,
-    /// When somebody should look at it, see [`Store::due`]. `None` for never.
+    /// When the row is due, in milliseconds since the Unix epoch; `None` for never. See
+    /// [`Store::due`].
     pub due_at: Option<u64>,
 }
 
-/// The store could not do what it was asked to. Unless it [is full](Self::is_full), what has
-/// happened is not known.
+/// A store operation failed. Unless [`is_full`](Self::is_full), a write may or may not have
+/// happened.
 #[derive(Debug)]
 pub struct StoreError(Cause);
 
@@ -41,19 +42,20 @@ enum Cause {
 }
 
 impl StoreError {
-    /// An error with this cause.
+    /// Creates an error of the backend.
     pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self(Cause::Failed(cause.into()))
     }
 
-    /// The write would take the store beyond its limit of `max_bytes`. Nothing has been written.
+    /// Creates the error of a write that would exceed the store's limit of `max_bytes`. Nothing has
+    /// been written.
     #[must_use]
     pub fn full(max_bytes: usize) -> Self {
         Self(Cause::Full(max_bytes))
     }
 
-    /// Whether the write was refused because the store is at its limit. Trying again helps only
-    /// after rows have expired or were removed.
+    /// Returns whether the write was refused because the store is at its limit. A retry succeeds
+    /// only after rows have expired or were removed.
     #[must_use]
     pub fn is_full(&self) -> bool {
         matches!(self.0, Cause::Full(_))
@@ -80,29 +82,33 @@ impl std::error::Error for StoreError {
     }
 }
 
-/// What listeners of a store are told.
+/// A change notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Changed {
-    /// The row of this key was inserted, replaced or removed.
+pub enum RowChange {
+    /// The row with this key was inserted, replaced or removed.
     Row(String),
-    /// Some were; which ones was lost, because this listener was too slow or not connected.
-    Some,
+    /// Notifications were lost: the listener was too slow, or the connection to the store was
+    /// interrupted. Any row may have changed.
+    Lagged,
 }
 
-/// Changes as they come.
-pub type Changes = Pin<Box<dyn Stream<Item = Changed> + Send>>;
+/// A stream of change notifications, see [`Store::changes`].
+pub type Changes = Pin<Box<dyn Stream<Item = RowChange> + Send>>;
 
-/// Keeps rows for all replicas of a server.
+/// Keeps versioned rows for all replicas of a server.
 ///
-/// All operations are durable when their future has ended, as far as the backend is durable at all,
-/// and each of them is done completely or not at all. `now` is milliseconds since the epoch. No
-/// future is cancel safe in the sense that a dropped write may or may not have happened.
+/// Each operation is atomic, and durable once its future has completed, as far as the backend is
+/// durable at all. `now` is in milliseconds since the Unix epoch.
+///
+/// # Cancel safety
+/// A write whose future is dropped has either happened completely or not at all; which of the two
+/// is unknown. Dropping a read has no effect.
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Adds a row. `false`, and nothing has happened, if there is one of this kind and key that has
-    /// not ended by `now`.
+    /// Inserts a row. Returns `false`, and changes nothing, if there is a row of this kind and key
+    /// that has not expired by `now`.
     fn insert(&self, row: Row, now: u64) -> BoxFuture<'_, StoreResult<bool>>;
 
-    /// The row of this key, if there is one that has not ended by `now`.
+    /// Returns the row with this key, if there is one that has not expired by `now`.
     fn get<'a>(
         &'a self,
         kind: &'static str,
@@ -110,16 +116,16 @@ pub trait Store: fmt::Debug + Send + Sync {
         now: u64,
     ) -> BoxFuture<'a, StoreResult<Option<Row>>>;
 
-    /// Puts `row` in the place of the one with its key and the version before its own. `false`, and
-    /// nothing has happened, if the version there is another one, or there is no row.
+    /// Replaces the row with the same key, whose version must be `row.version - 1`. Returns
+    /// `false`, and changes nothing, if the row has another version or does not exist.
     fn replace(&self, row: Row) -> BoxFuture<'_, StoreResult<bool>>;
 
-    /// Sets `due_at` of the row with this key if its version is `version`, and increments the
-    /// version. `false`, and nothing has happened, if the version is another one, or there is no
-    /// row.
+    /// Sets `due_at` of the row with this key, whose version must be `version`, and increments the
+    /// version. Returns `false`, and changes nothing, if the row has another version or does not
+    /// exist.
     ///
-    /// It is how a lease is renewed: the value is neither transferred nor written again, however
-    /// large it is, and listeners are not notified, since nothing that they could read has changed.
+    /// Renews leases: the value is neither transferred nor rewritten, however large it is, and
+    /// listeners are not notified, since nothing that they could read has changed.
     fn reschedule<'a>(
         &'a self,
         kind: &'static str,
@@ -128,8 +134,9 @@ pub trait Store: fmt::Debug + Send + Sync {
         due_at: Option<u64>,
     ) -> BoxFuture<'a, StoreResult<bool>>;
 
-    /// Removes the row of this key if its version is `version`. `false` if it is another one, or
-    /// there is no row. So of many who remove the same row exactly one is told `true`.
+    /// Removes the row with this key, whose version must be `version`. Returns `false` if the row
+    /// has another version or does not exist: of several concurrent removals, exactly one returns
+    /// `true`.
     fn remove<'a>(
         &'a self,
         kind: &'static str,
@@ -137,7 +144,7 @@ pub trait Store: fmt::Debug + Send + Sync {
         version: u64,
     ) -> BoxFuture<'a, StoreResult<bool>>;
 
-    /// Up to `limit` rows whose `due_at` is not later than `now`, the longest due first.
+    /// Returns up to `limit` rows whose `due_at` is not later than `now`, earliest first.
     fn due(
         &self,
         kind: &'static str,
@@ -145,14 +152,15 @@ pub trait Store: fmt::Debug + Send + Sync {
         limit: usize,
     ) -> BoxFuture<'_, StoreResult<Vec<Row>>>;
 
-    /// Removes up to `limit` rows that have ended by `now`. Returns how many there were.
+    /// Removes up to `limit` rows that have expired by `now`. Returns the number of removed rows.
     fn expire(&self, now: u64, limit: usize) -> BoxFuture<'_, StoreResult<usize>>;
 
-    /// Tells of changes to rows of one kind from now on, on whichever replica they were made. A
-    /// listener that is too slow gets [`Changed::Some`]; it never holds up a writer and never
-    /// grows.
+    /// Subscribes to changes of rows of one kind, made by any replica from now on.
+    ///
+    /// A listener never delays a writer, and its queue is bounded: one that falls behind receives
+    /// [`RowChange::Lagged`]. The stream does not end.
     fn changes(&self, kind: &'static str) -> Changes;
 
-    /// Whether what one process writes is there for others.
+    /// Returns whether other processes see what this one writes.
     fn is_shared(&self) -> bool;
 }

@@ -1,7 +1,7 @@
 //! Test helpers shared by the workspace; not published.
 //!
-//! Calls are made from JSON text and pass the same door as on the wire; replies are collected to
-//! their end within a bound.
+//! Calls are built from JSON text and pass the same validation as on the wire. Replies are
+//! collected to their end, within a timeout.
 
 mod log;
 
@@ -17,10 +17,10 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 use tower_service::Service;
 
-/// No test waits longer than this for one thing.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout of each wait for a reply or message.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The `_meta` of a client that can do nothing special.
+/// Returns the `_meta` of a client without capabilities.
 #[must_use]
 pub fn meta() -> Value {
     json!({
@@ -30,8 +30,7 @@ pub fn meta() -> Value {
     })
 }
 
-/// A `_meta` with these members set besides, or in the place of, the usual ones. `null` takes a
-/// member away.
+/// Returns the usual [`meta`] with these members added or replaced. `null` removes a member.
 #[must_use]
 pub fn meta_with(members: &Value) -> Value {
     let mut meta = meta();
@@ -44,7 +43,7 @@ pub fn meta_with(members: &Value) -> Value {
     meta
 }
 
-/// A request as JSON. `params` get the usual `_meta` unless they bring their own.
+/// Returns a request as JSON. `params` without a `_meta` get the usual one.
 #[must_use]
 pub fn request(id: &Value, method: &str, mut params: Value) -> Value {
     if params.get("_meta").is_none() {
@@ -53,19 +52,19 @@ pub fn request(id: &Value, method: &str, mut params: Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
 }
 
-/// A call as it comes through the door.
+/// Decodes a call from a newline-framed message.
 ///
 /// # Panics
-/// When the door refuses it.
+/// When validation refuses it.
 #[must_use]
 pub fn call(method: &str, params: Value) -> Call {
     call_with_id(&json!(1), method, params)
 }
 
-/// As [`call`], under an id of the test's choice.
+/// Decodes a call as [`call`] does, with this request id.
 ///
 /// # Panics
-/// When the door refuses it.
+/// When validation refuses it.
 #[must_use]
 pub fn call_with_id(id: &Value, method: &str, params: Value) -> Call {
     match decode_frame(request(id, method, params).to_string().into()) {
@@ -74,7 +73,10 @@ pub fn call_with_id(id: &Value, method: &str, params: Value) -> Call {
     }
 }
 
-/// A call by an authenticated caller with these scopes.
+/// Decodes a call and sets an authenticated caller with these scopes.
+///
+/// # Panics
+/// When validation refuses it.
 #[must_use]
 pub fn call_as(subject: &str, scopes: &[&str], method: &str, params: Value) -> Call {
     let mut call = call(method, params);
@@ -87,11 +89,10 @@ pub fn call_as(subject: &str, scopes: &[&str], method: &str, params: Value) -> C
     call
 }
 
-/// A call as it comes through the door of the HTTP binding, with these headers beside the standard
-/// ones.
+/// Decodes a call from an HTTP request with these headers and the standard ones.
 ///
 /// # Panics
-/// When the door refuses it.
+/// When validation refuses it.
 #[must_use]
 pub fn call_over_http(headers: &[(&str, &str)], method: &str, params: Value) -> Call {
     let request = request(&json!(1), method, params);
@@ -117,17 +118,17 @@ pub fn call_over_http(headers: &[(&str, &str)], method: &str, params: Value) -> 
     }
 }
 
-/// Everything that came back for one call.
+/// All messages of one reply.
 #[derive(Clone, Debug)]
 pub struct TestReply {
-    /// What came before the response.
+    /// The notifications before the response.
     pub notifications: Vec<Notification>,
     /// The response as JSON.
     pub response: Value,
 }
 
 impl TestReply {
-    /// The result.
+    /// Returns the result.
     ///
     /// # Panics
     /// When the response is an error.
@@ -138,7 +139,7 @@ impl TestReply {
             .unwrap_or_else(|| panic!("no result: {}", self.response))
     }
 
-    /// The error.
+    /// Returns the error.
     ///
     /// # Panics
     /// When the response is a result.
@@ -149,7 +150,7 @@ impl TestReply {
             .unwrap_or_else(|| panic!("no error: {}", self.response))
     }
 
-    /// The error's code.
+    /// Returns the code of the error.
     ///
     /// # Panics
     /// When the response is a result.
@@ -158,7 +159,10 @@ impl TestReply {
         self.error()["code"].as_i64().expect("a code is an integer")
     }
 
-    /// The text of the first content block.
+    /// Returns the text of the first content block, or an empty string.
+    ///
+    /// # Panics
+    /// When the response is an error.
     #[must_use]
     pub fn text(&self) -> &str {
         self.result()["content"][0]["text"]
@@ -166,7 +170,7 @@ impl TestReply {
             .unwrap_or_default()
     }
 
-    /// The parameters of the notifications of one method.
+    /// Returns the parameters of all notifications of one method.
     #[must_use]
     pub fn params_of(&self, method: &str) -> Vec<Value> {
         let of_method = self
@@ -177,7 +181,7 @@ impl TestReply {
     }
 }
 
-/// The parameters of a notification.
+/// Returns the parameters of a notification, or `null`.
 #[must_use]
 pub fn params(notification: &Notification) -> Value {
     notification
@@ -187,10 +191,10 @@ pub fn params(notification: &Notification) -> Value {
         .unwrap_or_default()
 }
 
-/// Hands a call to a service and waits for all that comes back.
+/// Calls a service and waits for the whole reply.
 ///
 /// # Panics
-/// When the service fails, the stream breaks, or nothing comes within [`PATIENCE`].
+/// When the service fails, the stream breaks, or a wait exceeds [`TIMEOUT`].
 pub async fn answer<S>(service: &S, call: Call) -> TestReply
 where
     S: Service<Call, Response = Reply> + Clone,
@@ -201,7 +205,7 @@ where
         poll_fn(|cx| service.poll_ready(cx)).await.expect("ready");
         service.call(call).await.expect("a reply")
     };
-    let reply = tokio::time::timeout(PATIENCE, reply)
+    let reply = tokio::time::timeout(TIMEOUT, reply)
         .await
         .expect("a reply in time");
     collect(reply).await
@@ -210,42 +214,42 @@ where
 /// Waits for all messages of a reply.
 ///
 /// # Panics
-/// When the stream breaks, or nothing comes within [`PATIENCE`].
+/// When the stream breaks, or a wait exceeds [`TIMEOUT`].
 pub async fn collect(reply: Reply) -> TestReply {
     let mut notifications = Vec::new();
     let mut stream = match reply {
-        Reply::Once(response) => return answered(notifications, &Message::Response(response)),
+        Reply::Once(response) => return test_reply(notifications, &Message::Response(response)),
         Reply::Stream(stream) => stream,
     };
     loop {
         match next(&mut stream).await {
             Message::Notification(notification) => notifications.push(notification),
-            response @ Message::Response(_) => return answered(notifications, &response),
+            response @ Message::Response(_) => return test_reply(notifications, &response),
         }
     }
 }
 
-/// Hands a call to a service and returns the stream of its messages.
+/// Calls a service and returns the stream of its messages.
 ///
 /// # Panics
-/// When the service fails, answers at once, or does not answer within [`PATIENCE`].
+/// When the service fails, replies without a stream, or does not reply within [`TIMEOUT`].
 pub async fn stream<S>(service: &S, call: Call) -> MessageStream
 where
     S: Service<Call, Response = Reply> + Clone,
     S::Error: std::fmt::Debug,
 {
     let mut service = service.clone();
-    match tokio::time::timeout(PATIENCE, service.call(call))
+    match tokio::time::timeout(TIMEOUT, service.call(call))
         .await
         .expect("a reply in time")
         .expect("a reply")
     {
         Reply::Stream(stream) => stream,
-        Reply::Once(response) => panic!("answered at once: {response:?}"),
+        Reply::Once(response) => panic!("not a stream: {response:?}"),
     }
 }
 
-/// Sees that no message of the stream is there to be taken now.
+/// Asserts that the stream is pending.
 ///
 /// # Panics
 /// When the stream has ended or there is a message.
@@ -256,10 +260,10 @@ pub fn assert_idle(stream: &mut MessageStream) {
     assert!(polled.is_pending(), "not idle: {polled:?}");
 }
 
-/// The next message of a stream, which has to be a notification: its method and parameters.
+/// Waits for the next notification of a stream. Returns its method and parameters.
 ///
 /// # Panics
-/// When it is a response, or the stream breaks, or nothing comes within [`PATIENCE`].
+/// When the next message is a response, the stream breaks, or nothing comes within [`TIMEOUT`].
 pub async fn next_notification(stream: &mut MessageStream) -> (String, Value) {
     match next(stream).await {
         Message::Notification(notification) => {
@@ -269,13 +273,13 @@ pub async fn next_notification(stream: &mut MessageStream) -> (String, Value) {
     }
 }
 
-/// The next message of a stream.
+/// Waits for the next message of a stream.
 ///
 /// # Panics
-/// When the stream ends or breaks, or nothing comes within [`PATIENCE`].
+/// When the stream ends or breaks, or nothing comes within [`TIMEOUT`].
 pub async fn next(stream: &mut MessageStream) -> Message {
     let next = poll_fn(|cx| stream.as_mut().poll_next(cx));
-    let message = tokio::time::timeout(PATIENCE, next)
+    let message = tokio::time::timeout(TIMEOUT, next)
         .await
         .expect("a message in time");
     message
@@ -283,7 +287,7 @@ pub async fn next(stream: &mut MessageStream) -> Message {
         .expect("the stream broke")
 }
 
-fn answered(notifications: Vec<Notification>, response: &Message) -> TestReply {
+fn test_reply(notifications: Vec<Notification>, response: &Message) -> TestReply {
     if let Message::Response(response) = response {
         debug_assert!(matches!(
             response.outcome,

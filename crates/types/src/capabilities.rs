@@ -1,27 +1,28 @@
-//! What clients and servers can do.
+//! The capabilities of clients and servers.
 
 use crate::JsonObject;
 use crate::object::object;
 
 object! {
-    /// What the client can do for one request (`basic/index#per-request-protocol-fields`).
+    /// The capabilities that a client declares with a request
+    /// (`basic/index#per-request-protocol-fields`).
     ///
     /// Roots and sampling are deprecated since 2026-07-28 (SEP-2577); the first revision released
     /// on or after 2027-07-28 may remove them.
     #[derive(Default)]
     pub struct ClientCapabilities {
         optional {
-            /// Capabilities outside any standard.
+            /// Non-standard capabilities.
             experimental / with_experimental: JsonObject = "experimental",
-            /// The client can ask the user for input.
+            /// The client supports elicitation.
             elicitation / with_elicitation: ElicitationCapability = "elicitation",
-            /// The extensions that the client supports, and their settings.
+            /// The supported extensions by id, with their settings.
             extensions / with_extensions: JsonObject = "extensions",
         }
         silent {
-            /// The client can list roots. Deprecated (SEP-2577).
+            /// The client supports roots. Deprecated (SEP-2577).
             roots: JsonObject = "roots",
-            /// The client can ask a model. Deprecated (SEP-2577).
+            /// The client supports sampling. Deprecated (SEP-2577).
             sampling: SamplingCapability = "sampling",
         }
         open extra;
@@ -29,14 +30,15 @@ object! {
 }
 
 object! {
-    /// How the client can ask a model (`client/sampling#capabilities`). Deprecated with sampling
-    /// (SEP-2577).
+    /// The sampling capabilities of a client (`client/sampling#capabilities`). Deprecated with
+    /// sampling (SEP-2577).
     #[derive(Default)]
     pub struct SamplingCapability {
         optional {
-            /// `includeContext` may be other than `none`. Deprecated since 2025-11-25 (SEP-2596).
+            /// Values of `includeContext` other than `none` are supported. Deprecated since
+            /// 2025-11-25 (SEP-2596).
             context / with_context: JsonObject = "context",
-            /// The request may offer tools to the model.
+            /// Tools in sampling requests are supported.
             tools / with_tools: JsonObject = "tools",
         }
         open extra;
@@ -44,14 +46,14 @@ object! {
 }
 
 object! {
-    /// How the client can ask the user (`client/elicitation#capabilities`). Neither mode stated
-    /// means forms.
+    /// The elicitation modes of a client (`client/elicitation#capabilities`). Without any mode it
+    /// supports forms.
     #[derive(Default)]
     pub struct ElicitationCapability {
         optional {
-            /// By a form.
+            /// Form mode.
             form / with_form: JsonObject = "form",
-            /// By a page in the user's browser.
+            /// URL mode.
             url / with_url: JsonObject = "url",
         }
         open extra;
@@ -59,7 +61,7 @@ object! {
 }
 
 impl ElicitationCapability {
-    /// Whether forms are supported, explicitly or because no mode is stated.
+    /// Returns whether forms are supported, explicitly or by default.
     fn has_form(&self) -> bool {
         self.form.is_some() || self.url.is_none()
     }
@@ -97,7 +99,7 @@ impl ClientCapabilities {
         self
     }
 
-    /// Whether the client can ask the user by a form.
+    /// Returns whether the client supports elicitation in form mode.
     #[must_use]
     pub fn supports_elicitation_form(&self) -> bool {
         self.elicitation
@@ -105,7 +107,7 @@ impl ClientCapabilities {
             .is_some_and(ElicitationCapability::has_form)
     }
 
-    /// Whether the client can send the user to a page.
+    /// Returns whether the client supports elicitation in URL mode.
     #[must_use]
     pub fn supports_elicitation_url(&self) -> bool {
         self.elicitation
@@ -113,13 +115,13 @@ impl ClientCapabilities {
             .is_some_and(|elicitation| elicitation.url.is_some())
     }
 
-    /// Whether the client can ask a model.
+    /// Returns whether the client supports sampling.
     #[must_use]
     pub fn supports_sampling(&self) -> bool {
         self.sampling.is_some()
     }
 
-    /// Whether the client can offer tools to the model it asks.
+    /// Returns whether the client supports tools in sampling requests.
     #[must_use]
     pub fn supports_sampling_tools(&self) -> bool {
         self.sampling
@@ -127,13 +129,13 @@ impl ClientCapabilities {
             .is_some_and(|sampling| sampling.tools.is_some())
     }
 
-    /// Whether the client can list roots.
+    /// Returns whether the client supports roots.
     #[must_use]
     pub fn supports_roots(&self) -> bool {
         self.roots.is_some()
     }
 
-    /// Whether the client supports the extension `id`.
+    /// Returns whether the client supports the extension `id`.
     #[must_use]
     pub fn has_extension(&self, id: &str) -> bool {
         self.extensions
@@ -141,10 +143,10 @@ impl ClientCapabilities {
             .is_some_and(|extensions| extensions.contains_key(id))
     }
 
-    /// What these capabilities ask for and `declared` does not have, or `None` when it has it all:
-    /// the `requiredCapabilities` of a `-32021` error.
+    /// Returns the capabilities that are missing from `declared`: the `requiredCapabilities` of a
+    /// `-32021` error. `None` if none is missing.
     ///
-    /// Settings are not compared: a capability counts as declared when it is there.
+    /// Settings are not compared: a capability is declared if it is present.
     #[must_use]
     pub fn missing_from(&self, declared: &Self) -> Option<Self> {
         let missing = Self {
@@ -168,7 +170,7 @@ impl ClientCapabilities {
             return Some(wanted.clone());
         };
         let missing = ElicitationCapability {
-            // An empty object asks for forms, and `{"url": {}}` does not offer them.
+            // `{}` means forms, but `{"url": {}}` does not include them.
             form: wanted
                 .has_form()
                 .then(|| wanted.form.clone().unwrap_or_default())
@@ -193,7 +195,7 @@ impl ClientCapabilities {
     }
 }
 
-/// The members of `wanted` whose keys `declared` does not have; `None` when there are none.
+/// Returns the members of `wanted` that are missing from `declared`; `None` if there are none.
 fn missing_keys(wanted: Option<&JsonObject>, declared: Option<&JsonObject>) -> Option<JsonObject> {
     let is_declared = |key: &str| declared.is_some_and(|declared| declared.contains_key(key));
     let missing: JsonObject = wanted?
@@ -205,28 +207,28 @@ fn missing_keys(wanted: Option<&JsonObject>, declared: Option<&JsonObject>) -> O
 }
 
 object! {
-    /// What the server can do (`server/discover#response`).
+    /// The capabilities of a server (`server/discover#response`).
     ///
     /// Logging is deprecated since 2026-07-28 (SEP-2577); the first revision released on or after
     /// 2027-07-28 may remove it.
     #[derive(Default)]
     pub struct ServerCapabilities {
         optional {
-            /// Capabilities outside any standard.
+            /// Non-standard capabilities.
             experimental / with_experimental: JsonObject = "experimental",
-            /// The server completes arguments.
+            /// The server supports argument completion.
             completions / with_completions: JsonObject = "completions",
-            /// The server offers prompts.
+            /// The server has prompts.
             prompts / with_prompts: PromptsCapability = "prompts",
-            /// The server offers resources.
+            /// The server has resources.
             resources / with_resources: ResourcesCapability = "resources",
-            /// The server offers tools.
+            /// The server has tools.
             tools / with_tools: ToolsCapability = "tools",
-            /// The extensions that the server supports, and their settings.
+            /// The supported extensions by id, with their settings.
             extensions / with_extensions: JsonObject = "extensions",
         }
         silent {
-            /// The server can send log messages. Deprecated (SEP-2577).
+            /// The server sends log messages. Deprecated (SEP-2577).
             logging: JsonObject = "logging",
         }
         open extra;
@@ -234,14 +236,14 @@ object! {
 }
 
 impl ServerCapabilities {
-    /// Takes out of `declared` what cannot be read as a capability, and returns the names of what
-    /// it took out. A server that declares one capability in a form that is not known can still be
-    /// used for the others.
+    /// Removes the members of `declared` that do not decode as capabilities. Returns their names.
+    ///
+    /// The other capabilities of a server that declares one in an unknown form remain usable.
     pub fn retain_readable(declared: &mut JsonObject) -> Vec<String> {
         let mut unreadable = Vec::new();
         declared.retain(|name, value| {
-            let alone = JsonObject::from_iter([(name.clone(), value.clone())]);
-            let is_readable = crate::decode_value::<Self>(alone.into()).is_ok();
+            let member = JsonObject::from_iter([(name.clone(), value.clone())]);
+            let is_readable = crate::decode_value::<Self>(member.into()).is_ok();
             if !is_readable {
                 unreadable.push(name.clone());
             }
@@ -249,9 +251,7 @@ impl ServerCapabilities {
         });
         unreadable
     }
-}
 
-impl ServerCapabilities {
     /// Sets `logging`. The first revision released on or after 2027-07-28 may remove it.
     #[deprecated(
         note = "Logging is deprecated (SEP-2577), removed on 2027-07-28 at the earliest: \
@@ -272,7 +272,7 @@ impl ServerCapabilities {
         self
     }
 
-    /// Whether the server supports the extension `id`.
+    /// Returns whether the server supports the extension `id`.
     #[must_use]
     pub fn has_extension(&self, id: &str) -> bool {
         self.extensions
@@ -282,11 +282,11 @@ impl ServerCapabilities {
 }
 
 object! {
-    /// How the server offers prompts.
+    /// The prompt capabilities of a server.
     #[derive(Default)]
     pub struct PromptsCapability {
         optional {
-            /// Whether it tells listeners when the list changes; absent means no.
+            /// Whether subscribers are notified when the list changes; absent means `false`.
             list_changed / with_list_changed: bool = "listChanged",
         }
         open extra;
@@ -294,13 +294,13 @@ object! {
 }
 
 object! {
-    /// How the server offers resources.
+    /// The resource capabilities of a server.
     #[derive(Default)]
     pub struct ResourcesCapability {
         optional {
-            /// Whether it tells listeners when a resource changes; absent means no.
+            /// Whether subscribers are notified when a resource changes; absent means `false`.
             subscribe / with_subscribe: bool = "subscribe",
-            /// Whether it tells listeners when the list changes; absent means no.
+            /// Whether subscribers are notified when the list changes; absent means `false`.
             list_changed / with_list_changed: bool = "listChanged",
         }
         open extra;
@@ -308,11 +308,11 @@ object! {
 }
 
 object! {
-    /// How the server offers tools.
+    /// The tool capabilities of a server.
     #[derive(Default)]
     pub struct ToolsCapability {
         optional {
-            /// Whether it tells listeners when the list changes; absent means no.
+            /// Whether subscribers are notified when the list changes; absent means `false`.
             list_changed / with_list_changed: bool = "listChanged",
         }
         open extra;

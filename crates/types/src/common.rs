@@ -1,4 +1,4 @@
-//! What several features share: who speaks, who a piece of software is, icons and annotations.
+//! Types shared by several features: roles, annotations, icons and implementations.
 
 use crate::JsonValue;
 use crate::number::Plain;
@@ -9,30 +9,30 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// The human.
+    /// The user.
     User,
     /// The model.
     Assistant,
 }
 
 object! {
-    /// Hints for the client on how to use or display what they are attached to.
+    /// Hints for the client on how to use or display the annotated object.
     #[derive(Default)]
     pub struct Annotations {
         optional {
-            /// Who this is meant for.
+            /// The intended audience.
             audience / with_audience: Vec<Role> = "audience" as KnownRoles,
-            /// From 0 (entirely optional) to 1 (effectively required).
+            /// The importance, from 0 (entirely optional) to 1 (effectively required).
             priority / with_priority: f64 = "priority" as Plain,
-            /// When the resource was last modified, as an ISO 8601 date and time.
+            /// The time of the last modification, in ISO 8601.
             last_modified / with_last_modified: String = "lastModified",
         }
         open extra;
     }
 }
 
-/// An audience on the wire: a role that this revision does not have is left out, since a hint must
-/// not cost the reader the list it came with.
+/// An audience on the wire. Unknown roles are ignored, since a hint must not make the whole result
+/// fail to decode.
 struct KnownRoles(Vec<Role>);
 
 impl From<Vec<Role>> for KnownRoles {
@@ -68,13 +68,14 @@ impl<'de> Deserialize<'de> for KnownRoles {
 /// The background an icon is designed for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum IconTheme {
     /// A light background.
     Light,
     /// A dark background.
     Dark,
-    /// A theme that this revision does not have. It does not cost the reader the list that the icon
-    /// is in.
+    /// A theme that this revision does not define. Kept, since it must not make the whole result
+    /// fail to decode.
     #[serde(untagged)]
     Other(String),
 }
@@ -82,7 +83,7 @@ pub enum IconTheme {
 object! {
     /// An icon that can be displayed in a user interface (`basic/index#icons`).
     ///
-    /// The URI comes from the other side: check it before fetching anything.
+    /// The URI comes from the other side: validate it before fetching it.
     #[derive(Default)]
     pub struct Icon {
         required {
@@ -90,9 +91,9 @@ object! {
             src: String = "src",
         }
         optional {
-            /// The MIME type, if the one of the source is missing or generic.
+            /// The MIME type, if that of the source is missing or generic.
             mime_type / with_mime_type: String = "mimeType",
-            /// Sizes the icon can be used at, like `48x48` or `any`. Absent means any size.
+            /// The sizes the icon is designed for, such as `48x48` or `any`. Absent means any.
             sizes / with_sizes: Vec<String> = "sizes",
             /// The background the icon is designed for. Absent means any.
             theme / with_theme: IconTheme = "theme",
@@ -102,26 +103,26 @@ object! {
 }
 
 object! {
-    /// A piece of client or server software, as it describes itself.
+    /// The name and version of client or server software.
     ///
-    /// Self-reported and unverified: for display, logs and debugging, never for decisions
+    /// Self-reported and unverified: use it for display, logs and debugging, not for decisions
     /// (`basic/index#per-response-protocol-fields`).
     #[derive(Default)]
     pub struct Implementation {
         required {
-            /// The name for programs.
+            /// The programmatic name.
             name: String = "name",
             /// The version of the software.
             version: String = "version",
         }
         optional {
-            /// The name for people.
+            /// The display name.
             title / with_title: String = "title",
-            /// What the software does.
+            /// A description of the software.
             description / with_description: String = "description",
             /// The website of the software.
             website_url / with_website_url: String = "websiteUrl",
-            /// Icons for a user interface.
+            /// Icons to display.
             icons / with_icons: Vec<Icon> = "icons",
         }
         open extra;
@@ -129,7 +130,7 @@ object! {
 }
 
 impl Implementation {
-    /// The name to show to people: the title, or the name where there is none.
+    /// Returns the name to display: the title, or else the name.
     #[must_use]
     pub fn display_name(&self) -> &str {
         self.title.as_deref().unwrap_or(&self.name)

@@ -6,7 +6,7 @@ use crate::tagged::tagged;
 use std::collections::BTreeMap;
 
 tagged! {
-    /// What the argument to complete belongs to.
+    /// The owner of the argument to complete.
     pub enum CompletionReference {
         /// A prompt.
         Prompt(PromptReference) = "ref/prompt",
@@ -16,7 +16,7 @@ tagged! {
 }
 
 object! {
-    /// A prompt, by its name.
+    /// A reference to a prompt by name.
     #[derive(Default)]
     pub struct PromptReference {
         required {
@@ -24,7 +24,7 @@ object! {
             name: String = "name",
         }
         optional {
-            /// The name for people.
+            /// The display name.
             title / with_title: String = "title",
         }
         skip { "type" }
@@ -33,7 +33,7 @@ object! {
 }
 
 object! {
-    /// A resource or resource template, by its URI.
+    /// A reference to a resource or resource template by URI.
     #[derive(Default)]
     pub struct ResourceTemplateReference {
         required {
@@ -52,18 +52,18 @@ object! {
         required {
             /// The name of the argument.
             name: String = "name",
-            /// What has been typed so far.
+            /// The value typed so far.
             value: String = "value",
         }
     }
 }
 
 object! {
-    /// What else is known while an argument is completed.
+    /// The context in which an argument is completed.
     #[derive(Default)]
     pub struct CompletionContext {
         optional {
-            /// The arguments that already have a value.
+            /// The values of other arguments.
             arguments / with_arguments: BTreeMap<String, String> = "arguments",
         }
     }
@@ -73,20 +73,20 @@ object! {
     /// The parameters of `completion/complete`.
     pub struct CompleteRequestParams {
         required {
-            /// What the argument belongs to.
+            /// The owner of the argument.
             reference: CompletionReference = "ref",
             /// The argument to complete.
             argument: CompletionArgument = "argument",
         }
         optional {
-            /// What else is known.
+            /// The context.
             context / with_context: CompletionContext = "context",
         }
     }
 }
 
 object! {
-    /// Suggestions for the value of an argument.
+    /// Suggested values of an argument.
     #[derive(Default)]
     pub struct Completion {
         required {
@@ -94,9 +94,9 @@ object! {
             values: Vec<String> = "values",
         }
         optional {
-            /// How many suggestions there are in all.
+            /// The total number of suggestions.
             total / with_total: u64 = "total",
-            /// Whether there are more than were sent, even if the number is unknown.
+            /// Whether there are more suggestions than sent, even if the total is unknown.
             has_more / with_has_more: bool = "hasMore",
         }
         open extra;
@@ -104,11 +104,11 @@ object! {
 }
 
 impl Completion {
-    /// The most values that one response may carry.
+    /// The maximum number of values in one response.
     pub const MAX_VALUES: usize = 100;
 
-    /// Keeps the first [`Self::MAX_VALUES`] suggestions, and says so in `has_more` and `total` if
-    /// that cut any off.
+    /// Truncates the suggestions to [`Self::MAX_VALUES`], and sets `has_more` and `total` if any
+    /// were removed.
     #[must_use]
     pub fn capped(mut self) -> Self {
         if self.values.len() > Self::MAX_VALUES {

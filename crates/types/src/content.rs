@@ -1,4 +1,4 @@
-//! Content blocks: what tools return and prompts are made of.
+//! Content blocks of tool results and prompts.
 
 use crate::common::Annotations;
 use crate::object::object;
@@ -8,56 +8,56 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 tagged! {
-    /// One piece of content, told apart by its `type` (`server/tools#tool-result`).
+    /// A content block, distinguished by its `type` (`server/tools#tool-result`).
     pub enum ContentBlock {
         /// Text.
         Text(TextContent) = "text",
         /// An image.
         Image(ImageContent) = "image",
-        /// A recording.
+        /// Audio.
         Audio(AudioContent) = "audio",
-        /// A resource to be read when it is needed.
+        /// A link to a resource, to be read on demand.
         ResourceLink(ResourceLink) = "resource_link",
-        /// A resource that came along.
+        /// An embedded resource.
         Resource(EmbeddedResource) = "resource",
     } else {
-        /// A type that this revision does not have, kept whole.
+        /// A block of a type that this revision does not define, unchanged.
         Unknown(JsonObject)
     }
 }
 
 impl ContentBlock {
-    /// Text.
+    /// Creates a text block.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text(TextContent::new(text))
     }
 
-    /// An image; `data` is base64.
+    /// Creates an image block; `data` is base64.
     #[must_use]
     pub fn image(data: impl Into<String>, mime_type: impl Into<String>) -> Self {
         Self::Image(ImageContent::new(data, mime_type))
     }
 
-    /// A recording; `data` is base64.
+    /// Creates an audio block; `data` is base64.
     #[must_use]
     pub fn audio(data: impl Into<String>, mime_type: impl Into<String>) -> Self {
         Self::Audio(AudioContent::new(data, mime_type))
     }
 
-    /// A link to the resource at `uri`.
+    /// Creates a link to the resource at `uri`.
     #[must_use]
     pub fn resource_link(uri: impl Into<String>, name: impl Into<String>) -> Self {
         Self::ResourceLink(ResourceLink::new(uri, name))
     }
 
-    /// A resource that comes along.
+    /// Creates an embedded resource.
     #[must_use]
     pub fn resource(contents: impl Into<ResourceContents>) -> Self {
         Self::Resource(EmbeddedResource::new(contents))
     }
 
-    /// The text of a text block.
+    /// Returns the text of a text block, `None` for other blocks.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -120,29 +120,29 @@ object! {
 }
 
 impl ImageContent {
-    /// The image in `bytes`, which this encodes.
+    /// Creates an image from bytes, which are encoded as base64.
     #[must_use]
     pub fn from_bytes(bytes: &[u8], mime_type: impl Into<String>) -> Self {
         Self::new(STANDARD.encode(bytes), mime_type)
     }
 
-    /// The image itself.
+    /// Returns the decoded image.
     ///
     /// # Errors
-    /// When `data` is not base64.
+    /// When `data` is not valid base64.
     pub fn to_bytes(&self) -> Result<Vec<u8>, base64::DecodeError> {
         STANDARD.decode(&self.data)
     }
 }
 
 object! {
-    /// A recording to or from a model.
+    /// Audio to or from a model.
     #[derive(Default)]
     pub struct AudioContent {
         required {
-            /// The recording, in base64.
+            /// The audio data, in base64.
             data: String = "data",
-            /// The MIME type of the recording.
+            /// The MIME type of the audio data.
             mime_type: String = "mimeType",
         }
         optional {
@@ -157,37 +157,37 @@ object! {
 }
 
 impl AudioContent {
-    /// The recording in `bytes`, which this encodes.
+    /// Creates audio from bytes, which are encoded as base64.
     #[must_use]
     pub fn from_bytes(bytes: &[u8], mime_type: impl Into<String>) -> Self {
         Self::new(STANDARD.encode(bytes), mime_type)
     }
 
-    /// The recording itself.
+    /// Returns the decoded audio data.
     ///
     /// # Errors
-    /// When `data` is not base64.
+    /// When `data` is not valid base64.
     pub fn to_bytes(&self) -> Result<Vec<u8>, base64::DecodeError> {
         STANDARD.decode(&self.data)
     }
 }
 
 object! {
-    /// A pointer to a resource that the server can read, which need not be in `resources/list`.
+    /// A link to a resource of the server, which need not be listed in `resources/list`.
     #[derive(Default)]
     pub struct ResourceLink {
         required {
-            /// Where the resource is.
+            /// The URI of the resource.
             uri: String = "uri",
-            /// The name for programs.
+            /// The programmatic name.
             name: String = "name",
         }
         optional {
-            /// The name for people.
+            /// The display name.
             title / with_title: String = "title",
-            /// What the resource is.
+            /// A description of the resource.
             description / with_description: String = "description",
-            /// Icons for a user interface.
+            /// Icons to display.
             icons / with_icons: Vec<Icon> = "icons",
             /// The MIME type, if known.
             mime_type / with_mime_type: String = "mimeType",
@@ -233,7 +233,7 @@ impl From<Resource> for ResourceLink {
 }
 
 object! {
-    /// The contents of a resource, embedded in a prompt or a tool's result.
+    /// The contents of a resource, embedded in a prompt or tool result.
     pub struct EmbeddedResource {
         required {
             /// The contents.

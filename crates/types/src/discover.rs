@@ -9,20 +9,20 @@ object! {
     #[derive(Default)]
     pub struct DiscoverResult {
         required {
-            /// The protocol versions that the server speaks. Text, because it may speak newer ones
-            /// than this crate.
+            /// The protocol versions that the server supports. Strings, because they may include
+            /// versions unknown to this crate.
             supported_versions: Vec<String> = "supportedVersions",
-            /// What the server can do.
+            /// The server's capabilities.
             capabilities: ServerCapabilities = "capabilities",
         }
         defaulted {
-            /// How long the result stays fresh, in milliseconds.
+            /// How long the result may be cached, in milliseconds.
             ttl_ms: u64 = "ttlMs" as Ttl,
-            /// Who may share a cached copy.
+            /// Who may be served a cached copy.
             cache_scope: CacheScope = "cacheScope",
         }
         optional {
-            /// How to use the server, for the model.
+            /// Instructions for the model on how to use the server.
             instructions / with_instructions: String = "instructions",
             /// The `_meta` member.
             meta / with_meta: JsonObject = "_meta",

@@ -1,7 +1,7 @@
-//! Elicitation: the server asks the user (`client/elicitation`).
+//! Elicitation: the server asks the user for input (`client/elicitation`).
 //!
-//! Form mode collects plain data through the client. Whatever grants access or moves money
-//! (passwords, keys, tokens, payment data) must go through URL mode, past the client.
+//! Form mode collects ordinary data through the client. Sensitive data (passwords, keys, tokens,
+//! payment data) must use URL mode, which bypasses the client.
 
 mod build;
 mod check;
@@ -20,19 +20,19 @@ use crate::{JsonObject, JsonValue};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// The parameters of an `elicitation/create` input request, told apart by `mode`; no `mode` means
-/// form.
+/// The parameters of an `elicitation/create` input request, distinguished by `mode`. An absent
+/// `mode` means form.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum ElicitRequestParams {
-    /// The client shows a form and returns what the user filled in.
+    /// The client shows a form and returns its content.
     Form(ElicitRequestFormParams),
-    /// The user opens a page; the client sees nothing of what happens there.
+    /// The user opens a web page; the client does not see what happens there.
     Url(ElicitRequestURLParams),
 }
 
 impl ElicitRequestParams {
-    /// Why the user is asked.
+    /// Returns the message to the user.
     #[must_use]
     pub fn message(&self) -> &str {
         match self {
@@ -93,25 +93,25 @@ pub enum UrlMode {
     Url,
 }
 
-/// Asks the user to fill in a form. Never for secrets
+/// Asks the user to fill in a form. Must not ask for secrets
 /// (`client/elicitation#user-interaction-model`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ElicitRequestFormParams {
-    /// The mode, where the sender spelt it out.
+    /// The mode, if the sender stated it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<FormMode>,
-    /// Why the user is asked, and for what.
+    /// The message to the user: what is asked, and why.
     pub message: String,
     /// The fields of the form.
     pub requested_schema: RequestedSchema,
-    /// Members that this revision does not name.
+    /// Members that this revision does not define.
     #[serde(flatten)]
     pub extra: JsonObject,
 }
 
 impl ElicitRequestFormParams {
-    /// A form with the fields of `requested_schema`.
+    /// Creates a request for a form with these fields.
     #[must_use]
     pub fn new(message: impl Into<String>, requested_schema: RequestedSchema) -> Self {
         Self {
@@ -123,23 +123,23 @@ impl ElicitRequestFormParams {
     }
 }
 
-/// Asks the user to open a page.
+/// Asks the user to open a web page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ElicitRequestURLParams {
     /// The mode.
     pub mode: UrlMode,
-    /// Why the user should go there.
+    /// The message to the user: why to open the page.
     pub message: String,
-    /// The page. Without credentials or personal data, and not usable by whoever else gets hold of
-    /// it (`client/elicitation#safe-url-handling`).
+    /// The URL of the page. It must not contain credentials or personal data, nor authenticate
+    /// anyone who obtains it (`client/elicitation#safe-url-handling`).
     pub url: String,
-    /// Members that this revision does not name.
+    /// Members that this revision does not define.
     #[serde(flatten)]
     pub extra: JsonObject,
 }
 
 impl ElicitRequestURLParams {
-    /// Sends the user to `url`.
+    /// Creates a request to open `url`.
     #[must_use]
     pub fn new(message: impl Into<String>, url: impl Into<String>) -> Self {
         Self {
@@ -150,35 +150,35 @@ impl ElicitRequestURLParams {
         }
     }
 
-    /// Checks that the URL is one that a client can show and open: `http` or `https`, with a host,
-    /// without user name or password (`client/elicitation#safe-url-handling`), and spelt so that
-    /// every parser sees the same host.
+    /// Checks that a client can safely show and open the URL: `http` or `https`, with a host,
+    /// without user name or password (`client/elicitation#safe-url-handling`), at most 8 KiB, and
+    /// without anything that parsers interpret differently.
     ///
     /// # Errors
-    /// What is wrong with the URL.
+    /// A message that describes the problem.
     pub fn check(&self) -> Result<(), String> {
         WebUrl::parse(&self.url)
             .map(drop)
             .map_err(|problem| format!("elicitation URL: {problem}"))
     }
 
-    /// The host that a client has to show before it asks for consent. `None` when [`Self::check`]
-    /// fails.
+    /// Returns the host, which a client has to show before it asks for consent. `None` if
+    /// [`Self::check`] fails.
     #[must_use]
     pub fn host(&self) -> Option<String> {
         WebUrl::parse(&self.url).ok().map(|url| url.host)
     }
 
-    /// What a client should warn about before it asks for consent: a host in Punycode, or one that
-    /// is reached without TLS.
+    /// Returns the warnings to show before asking for consent: the host is in Punycode, or the
+    /// connection is not encrypted.
     #[must_use]
     pub fn warnings(&self) -> Vec<&'static str> {
         let Ok(url) = WebUrl::parse(&self.url) else {
-            return vec!["this is not a usable web address"];
+            return vec!["this is not a valid web address"];
         };
         let mut warnings = Vec::new();
         if url.host.split('.').any(|label| label.starts_with("xn--")) {
-            warnings.push("the host name is Punycode: it may look like a name that it is not");
+            warnings.push("the host name is Punycode: it may imitate another name");
         }
         if !url.secure && !url.is_loopback() {
             warnings.push("the connection is not encrypted");
@@ -187,33 +187,33 @@ impl ElicitRequestURLParams {
     }
 }
 
-/// What the user did.
+/// The user's action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ElicitAction {
-    /// Submitted the form, or agreed to open the page.
+    /// The user submitted the form, or agreed to open the page.
     Accept,
-    /// Said no.
+    /// The user declined explicitly.
     Decline,
-    /// Dismissed the question without an answer.
+    /// The user dismissed the request.
     Cancel,
 }
 
-/// The client's answer to `elicitation/create`.
+/// The client's response to `elicitation/create`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ElicitResult {
-    /// What the user did.
+    /// The user's action.
     pub action: ElicitAction,
-    /// What the user filled in. Only with [`ElicitAction::Accept`] and only for a form.
+    /// The content of the form. Only for [`ElicitAction::Accept`] of a form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<JsonObject>,
-    /// Members that this revision does not name.
+    /// Members that this revision does not define.
     #[serde(flatten)]
     pub extra: JsonObject,
 }
 
 impl ElicitResult {
-    /// An answer without content.
+    /// Creates a response without content.
     #[must_use]
     pub fn new(action: ElicitAction) -> Self {
         Self {
@@ -223,7 +223,7 @@ impl ElicitResult {
         }
     }
 
-    /// The user submitted a form with `content`.
+    /// Creates the response for a submitted form.
     #[must_use]
     pub fn accept(content: JsonObject) -> Self {
         Self {
@@ -232,36 +232,36 @@ impl ElicitResult {
         }
     }
 
-    /// The user said no.
+    /// Creates the response for a declined request.
     #[must_use]
     pub fn decline() -> Self {
         Self::new(ElicitAction::Decline)
     }
 
-    /// The user dismissed the question.
+    /// Creates the response for a dismissed request.
     #[must_use]
     pub fn cancel() -> Self {
         Self::new(ElicitAction::Cancel)
     }
 
-    /// Checks the answer against the question: content comes with an accepted form and with nothing
-    /// else, and it fits the form's schema (`client/elicitation#response-actions`).
+    /// Checks the response against the request: an accepted form has content that matches its
+    /// schema, an accepted URL has none (`client/elicitation#response-actions`).
     ///
-    /// Content that comes with a decline or cancel is let pass, as it is only "typically" left out;
-    /// it must be ignored.
+    /// Content with a decline or cancel is "typically" omitted, hence no error. It has to be
+    /// ignored.
     ///
     /// # Errors
-    /// What does not fit.
-    pub fn check(&self, question: &ElicitRequestParams) -> Result<(), String> {
-        match (self.action, question, &self.content) {
+    /// A message that describes the problem.
+    pub fn check(&self, request: &ElicitRequestParams) -> Result<(), String> {
+        match (self.action, request, &self.content) {
             (ElicitAction::Accept, ElicitRequestParams::Form(form), Some(content)) => {
                 form.requested_schema.check(content)
             }
             (ElicitAction::Accept, ElicitRequestParams::Form(_), None) => {
-                Err("an accepted form needs content".to_owned())
+                Err("an accepted form must have content".to_owned())
             }
             (ElicitAction::Accept, ElicitRequestParams::Url(_), Some(_)) => {
-                Err("an accepted URL elicitation has no content".to_owned())
+                Err("an accepted URL elicitation must not have content".to_owned())
             }
             _ => Ok(()),
         }

@@ -1,5 +1,4 @@
-//! What a server asks for before it can finish a request, and what the client brings back
-//! (`basic/patterns/mrtr`).
+//! Input requests of a server, and the responses of the client (`basic/patterns/mrtr`).
 
 use crate::lenient::decode_value;
 use crate::object::object;
@@ -11,20 +10,20 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// One thing that the server needs from the client: the only three requests that may be asked for
-/// (`basic/patterns/mrtr#inputrequests`). Any other method does not decode.
+/// A request for input by the server. There are exactly three methods
+/// (`basic/patterns/mrtr#inputrequests`); any other one fails to decode.
 #[derive(Clone, Debug, PartialEq)]
 pub enum InputRequest {
-    /// `elicitation/create`: ask the user.
+    /// `elicitation/create`: asks the user.
     Elicit(ElicitRequestParams),
-    /// `sampling/createMessage`: ask the client's model. Deprecated by SEP-2577.
+    /// `sampling/createMessage`: asks the client's model. Deprecated by SEP-2577.
     CreateMessage(Box<CreateMessageRequestParams>),
-    /// `roots/list`: ask which directories and files matter. Deprecated by SEP-2577.
+    /// `roots/list`: asks for the directories and files to work on. Deprecated by SEP-2577.
     ListRoots(ListRootsRequestParams),
 }
 
 impl InputRequest {
-    /// The method on the wire.
+    /// Returns the method on the wire.
     #[must_use]
     pub fn method(&self) -> &'static str {
         match self {
@@ -34,9 +33,9 @@ impl InputRequest {
         }
     }
 
-    /// What a client must have declared before it may be asked this
+    /// Returns the capability that a client must have declared to be sent this request
     /// (`basic/patterns/mrtr#server-requirements`): the mode of the elicitation, `sampling` with
-    /// `tools` or `context` where the request uses them, or `roots`.
+    /// `tools` or `context` if the request uses them, or `roots`.
     #[must_use]
     pub fn required_capability(&self) -> ClientCapabilities {
         let mut required = ClientCapabilities::new();
@@ -63,7 +62,7 @@ impl InputRequest {
         required
     }
 
-    /// Whether a client that declared `capabilities` may be asked this.
+    /// Returns whether this request may be sent to a client with these `capabilities`.
     #[must_use]
     pub fn is_supported_by(&self, capabilities: &ClientCapabilities) -> bool {
         self.required_capability()
@@ -105,7 +104,7 @@ impl Serialize for InputRequest {
 
 impl<'de> Deserialize<'de> for InputRequest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// The parameters wait until the method is known, whichever comes first.
+        /// The parameters are buffered, since `method` may come after them.
         #[derive(Deserialize)]
         struct Request {
             method: String,
@@ -132,20 +131,19 @@ impl<'de> Deserialize<'de> for InputRequest {
     }
 }
 
-/// What the server asks for, by keys of its choice, in its order. A key that occurs twice does not
-/// decode.
+/// The input requests of a server by key, in the server's order. A duplicate key fails to decode.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct InputRequests(Vec<(String, InputRequest)>);
 
 impl InputRequests {
-    /// No requests yet.
+    /// Creates an empty collection.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a request under `key`; the one that was there before is returned, since keys are unique
-    /// (`basic/patterns/mrtr#inputrequests`).
+    /// Inserts a request under `key`, which is unique (`basic/patterns/mrtr#inputrequests`).
+    /// Returns the request that it replaces.
     pub fn insert(
         &mut self,
         key: impl Into<String>,
@@ -159,14 +157,14 @@ impl InputRequests {
         None
     }
 
-    /// The same requests and one more.
+    /// Returns the collection with one more request.
     #[must_use]
     pub fn with(mut self, key: impl Into<String>, request: impl Into<InputRequest>) -> Self {
         self.insert(key, request);
         self
     }
 
-    /// The request under `key`.
+    /// Returns the request under `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&InputRequest> {
         self.0
@@ -175,18 +173,18 @@ impl InputRequests {
             .map(|(_, request)| request)
     }
 
-    /// The keys and requests in order.
+    /// Returns an iterator over the keys and requests, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &InputRequest)> {
         self.0.iter().map(|(key, request)| (key.as_str(), request))
     }
 
-    /// How many requests there are.
+    /// Returns the number of requests.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is no request.
+    /// Returns whether there are no requests.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -224,26 +222,25 @@ impl<'de> Deserialize<'de> for InputRequests {
     }
 }
 
-/// What the client brings back, under the keys that the server chose.
+/// The client's responses to input requests, by the keys of the requests.
 ///
-/// The answers stay JSON until [`Self::get_as`]: only the server knows what it asked for under
-/// which key, and answers to other questions are to be ignored
-/// (`basic/patterns/mrtr#error-handling`).
+/// The responses remain JSON until [`Self::get_as`], because only the server knows the type behind
+/// each key. Responses to unknown keys have to be ignored (`basic/patterns/mrtr#error-handling`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct InputResponses(pub JsonObject);
 
 impl InputResponses {
-    /// No answers yet.
+    /// Creates an empty collection.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds the answer to the request under `key`.
+    /// Inserts the response to the request under `key`.
     ///
     /// # Errors
-    /// When `answer` cannot be written as JSON.
+    /// When `answer` cannot be serialised as JSON.
     pub fn insert<T: Serialize>(
         &mut self,
         key: impl Into<String>,
@@ -253,22 +250,22 @@ impl InputResponses {
         Ok(())
     }
 
-    /// The answer under `key` as the type that was asked for; `None` when there is no answer.
+    /// Decodes the response under `key`. Returns `None` if there is no response.
     ///
     /// # Errors
-    /// When the answer is not a `T`.
+    /// When the response is not a `T`.
     #[must_use]
     pub fn get_as<T: DeserializeOwned>(&self, key: &str) -> Option<Result<T, serde_json::Error>> {
         self.0.get(key).map(T::deserialize)
     }
 
-    /// Whether there is an answer under `key`.
+    /// Returns whether there is a response under `key`.
     #[must_use]
     pub fn contains(&self, key: &str) -> bool {
         self.0.contains_key(key)
     }
 
-    /// The keys of the requests that have no answer, in the order they were asked in.
+    /// Returns the keys of the requests without a response, in the order of the requests.
     pub fn missing<'a>(&'a self, requests: &'a InputRequests) -> impl Iterator<Item = &'a str> {
         requests
             .iter()
@@ -290,15 +287,15 @@ impl From<InputResponses> for JsonObject {
 }
 
 object! {
-    /// The result that says: bring this, then ask again.
+    /// The result that asks the client for input before it repeats the request.
     ///
-    /// `resultType` is written and read by whoever knows which kind of result is at hand.
+    /// `resultType` is not part of it: the code that writes or reads the envelope handles it.
     #[derive(Default)]
     pub struct InputRequiredResult {
         optional {
-            /// What the client has to bring.
+            /// The input that the client has to provide.
             input_requests / with_input_requests: InputRequests = "inputRequests",
-            /// What the client has to send back, untouched; meaningless to it.
+            /// Opaque state that the client has to send back unchanged.
             request_state / with_request_state: String = "requestState",
             /// The `_meta` member.
             meta / with_meta: JsonObject = "_meta",
@@ -309,7 +306,7 @@ object! {
 }
 
 impl InputRequiredResult {
-    /// Checks that there is something to do: at least one of `inputRequests` and `requestState`
+    /// Checks that `inputRequests` or `requestState` is present
     /// (`basic/patterns/mrtr#inputrequiredresult`).
     ///
     /// # Errors
@@ -321,7 +318,7 @@ impl InputRequiredResult {
         Ok(())
     }
 
-    /// What all of the requests together need the client to have declared.
+    /// Returns the capabilities that all requests together require of the client.
     #[must_use]
     pub fn required_capabilities(&self) -> ClientCapabilities {
         let mut all = ClientCapabilities::new();

@@ -1,4 +1,4 @@
-//! JSON kept as text, and the two `serde_json` types that appear in the public API.
+//! JSON as text, and the two `serde_json` types of the public API.
 
 use bytes::Bytes;
 use serde::de::{DeserializeOwned, Error as _};
@@ -7,13 +7,23 @@ use std::fmt;
 
 /// Any JSON value.
 pub type JsonValue = serde_json::Value;
-/// A JSON object whose members keep their order.
+/// A JSON object that preserves the order of its members.
 pub type JsonObject = serde_json::Map<String, serde_json::Value>;
 
-/// One well-formed JSON value as UTF-8 text, cheap to clone and to pass on untouched.
+/// A well-formed JSON value as UTF-8 text in a shared buffer, cheap to clone.
 ///
-/// Parsing is put off until somebody knows the type: a gateway forwards the text, a handler decodes
-/// it once.
+/// Decoding is deferred until the type is known: a gateway forwards the text unchanged, a handler
+/// decodes it once.
+///
+/// ```
+/// use carryall_types::RawJson;
+///
+/// let json = RawJson::parse(r#"{"n": 2.0}"#)?;
+/// assert_eq!(json.as_str(), r#"{"n": 2.0}"#);
+/// let decoded: std::collections::BTreeMap<String, u8> = json.decode()?;
+/// assert_eq!(decoded["n"], 2);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 // Invariant: the bytes are UTF-8. `as_str` relies on it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RawJson(Bytes);
@@ -24,12 +34,14 @@ impl RawJson {
     /// The value `null`.
     pub const NULL: Self = Self(Bytes::from_static(b"null"));
 
-    /// Takes text that is already known to be one well-formed JSON value; only its encoding is
-    /// looked at again.
+    /// Wraps text that is known to be one well-formed JSON value. Only the encoding is checked:
+    /// bytes that are not UTF-8 become `null`.
     ///
-    /// Meant for text that was just scanned or serialised. Text that is not JSON breaks the message
-    /// it is put into, nothing worse; in debug builds it panics here. Bytes that are not UTF-8
-    /// become `null`.
+    /// Meant for text that was just scanned or serialised. Other text makes the message that
+    /// contains it malformed.
+    ///
+    /// # Panics
+    /// In debug builds, when the text is not JSON.
     #[must_use]
     pub fn from_trusted(text: Bytes) -> Self {
         Self::debug_check(&text);
@@ -39,11 +51,14 @@ impl RawJson {
         Self(text)
     }
 
-    /// As [`RawJson::from_trusted`], without looking at the encoding either: for the hot path,
-    /// where the text was written or checked as UTF-8 a moment ago and may be large.
+    /// Wraps text like [`RawJson::from_trusted`], without checking the encoding. For the hot path,
+    /// where the text was just written or checked as UTF-8 and may be large.
     ///
     /// # Safety
-    /// `text` has to be UTF-8.
+    /// `text` must be UTF-8.
+    ///
+    /// # Panics
+    /// In debug builds, when the text is not JSON.
     #[allow(unsafe_code)]
     #[must_use]
     pub unsafe fn from_utf8_unchecked(text: Bytes) -> Self {
@@ -58,10 +73,10 @@ impl RawJson {
         );
     }
 
-    /// A part of the text that is a JSON value by itself, sharing the buffer.
+    /// Returns a part of the text that is itself a JSON value, sharing the buffer.
     ///
     /// # Panics
-    /// When the range is not within the text or cuts a character.
+    /// When the range is out of bounds or not on character boundaries.
     #[must_use]
     pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
         let part = &self.as_str()[range.clone()];
@@ -72,10 +87,10 @@ impl RawJson {
         Self(self.0.slice(range))
     }
 
-    /// Checks that `text` is one well-formed JSON value.
+    /// Checks that `text` is one well-formed JSON value, and wraps it.
     ///
     /// # Errors
-    /// The position and kind of the first syntax error.
+    /// When the text is not UTF-8 or not JSON.
     pub fn parse(text: impl Into<Bytes>) -> Result<Self, serde_json::Error> {
         let text = text.into();
         let checked = std::str::from_utf8(&text).map_err(serde::de::Error::custom)?;
@@ -83,17 +98,16 @@ impl RawJson {
         Ok(Self(text))
     }
 
-    /// Serialises `value`.
+    /// Serialises a value.
     ///
     /// # Errors
-    /// Whatever the type's own `Serialize` reports, for example a map with keys that are not
-    /// strings.
+    /// When `Serialize` fails, for example because a map has keys that are not strings.
     pub fn from_value<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
         serde_json::to_vec(value).map(|text| Self(text.into()))
     }
 
-    /// Decodes the value as `T`, as [`decode_text`](crate::decode_text) does: an integer may be
-    /// written as `2.0`, and half of a surrogate pair decodes to U+FFFD.
+    /// Decodes the value as `T` like [`decode_text`](crate::decode_text): an integer may be written
+    /// as `2.0`, and an unpaired surrogate decodes to U+FFFD.
     ///
     /// # Errors
     /// When the value does not have the shape of `T`.
@@ -101,21 +115,21 @@ impl RawJson {
         crate::decode_text(self.as_str())
     }
 
-    /// The JSON text.
+    /// Returns the JSON text.
     #[allow(unsafe_code)]
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // SAFETY: every constructor has checked, or was promised, that the bytes are UTF-8.
+        // SAFETY: every constructor checks that the bytes are UTF-8, or requires it of its caller.
         unsafe { std::str::from_utf8_unchecked(&self.0) }
     }
 
-    /// The JSON text as bytes.
+    /// Returns the JSON text as bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The shared buffer that holds the text.
+    /// Returns the shared buffer with the text.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         self.0

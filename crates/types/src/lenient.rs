@@ -1,28 +1,27 @@
-//! What other implementations write and a Rust type would refuse, although the text is valid JSON
-//! and valid for its schema.
+//! Lenient decoding of valid JSON that serde rejects but other implementations write.
 //!
-//! Two cases, both tried only after a decode has failed, so that well-formed text pays nothing:
+//! There are two cases. Both are tried only after strict decoding has failed, so that other text
+//! costs nothing:
 //!
-//! - **`2.0` and `1e3` for an integer.** JSON Schema calls both integers (2020-12 validation,
-//!   section 6.1.1), and so do languages with one type of number. The digits are moved as text,
-//!   without rounding: `9007199254740993.0` is exactly that integer. A number whose integer has
-//!   more than 40 digits stays as it is.
-//! - **Half of a surrogate pair**, `\ud83d` without its second half, which languages with UTF-16
-//!   strings write when they cut a text in the middle of an emoji. It decodes to U+FFFD, as in
-//!   every lossy decoder.
+//! - **Integers written as `2.0` or `1e3`.** Both are integers in JSON Schema (2020-12 validation,
+//!   section 6.1.1) and in languages with a single number type. The digits are rewritten as text,
+//!   without rounding: `9007199254740993.0` is exactly that integer. Integers of more than 40
+//!   digits are not rewritten.
+//! - **Unpaired surrogates**, such as `\ud83d` alone, which languages with UTF-16 strings write
+//!   when they truncate a string inside an emoji. They decode to U+FFFD.
 
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use serde_json::{Number, Value as JsonValue};
 use std::borrow::Cow;
 
-/// The longest integer that is written out. `u128` has 39 digits.
+/// The maximum number of digits of a rewritten integer; `u128` has 39.
 const MAX_DIGITS: usize = 40;
 
-/// Decodes JSON text as `T`. An integer may be written as `2.0` or `1e3`, and a lone surrogate
+/// Decodes JSON text as `T`. An integer may be written as `2.0` or `1e3`, and an unpaired surrogate
 /// decodes to U+FFFD.
 ///
-/// Costs what `serde_json::from_str` costs, unless that fails.
+/// As fast as `serde_json::from_str`, unless that fails.
 ///
 /// # Errors
 /// When the text does not have the shape of `T`.
@@ -30,7 +29,7 @@ pub fn decode_text<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Err
     serde_json::from_str(text).or_else(|error| retry(text, error))
 }
 
-/// Decodes a value as `T`. Integers may be floats without a fraction.
+/// Decodes a JSON value as `T`. An integer may be a float without a fraction.
 ///
 /// # Errors
 /// When the value does not have the shape of `T`.
@@ -50,10 +49,9 @@ fn retry<T: DeserializeOwned>(
     mut error: serde_json::Error,
 ) -> Result<T, serde_json::Error> {
     let mut text = Cow::Borrowed(text);
-    // Once for each of the two, in the order in which they turn up.
+    // At most once per case, in the order in which the errors occur.
     for _ in 0..2 {
-        // A surrogate breaks the syntax, a number has the wrong type. Each is repaired only where
-        // it is the problem.
+        // An unpaired surrogate is a syntax error, a number of the wrong form a data error.
         let repaired = match error.classify() {
             Category::Syntax => replace_lone_surrogates(&text),
             Category::Data => integers_in_text(&text),
@@ -68,7 +66,7 @@ fn retry<T: DeserializeOwned>(
     Err(error)
 }
 
-/// The same JSON text with `\ufffd` for each escape that is half of a surrogate pair; `None` if
+/// Replaces each escape of an unpaired surrogate in a JSON text by `\ufffd`. Returns `None` if
 /// there is none.
 #[must_use]
 pub fn replace_lone_surrogates(text: &str) -> Option<String> {
@@ -77,7 +75,7 @@ pub fn replace_lone_surrogates(text: &str) -> Option<String> {
         u16::from_str_radix(digits, 16).ok()
     };
     let (mut out, mut copied, mut at) = (String::new(), 0, 0);
-    // Backslashes occur within strings only.
+    // In JSON, backslashes occur only within strings.
     while let Some(found) = text[at..].find('\\') {
         at += found;
         let width = match unit(at) {
@@ -96,8 +94,8 @@ pub fn replace_lone_surrogates(text: &str) -> Option<String> {
     (copied > 0).then(|| out + &text[copied..])
 }
 
-/// The same JSON text with each integer that has a fraction or an exponent written plainly; `None`
-/// if there is none.
+/// Rewrites each integer with a fraction or an exponent in a JSON text. Returns `None` if there is
+/// none.
 fn integers_in_text(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let (mut out, mut copied, mut at) = (String::new(), 0, 0);
@@ -139,8 +137,8 @@ fn end_of_number(bytes: &[u8], from: usize) -> usize {
         .map_or(bytes.len(), |length| from + length)
 }
 
-/// `2` for `2.0`, `1000` for `1e3`, `0` for `-0`; `None` for what is no integer, has too many
-/// digits, or is plain.
+/// Returns `2` for `2.0`, `1000` for `1e3` and `0` for `-0`; `None` for other numbers: those that
+/// are no integers, have too many digits, or need no rewriting.
 fn plain_integer(number: &str) -> Option<String> {
     let (sign, unsigned) = number
         .strip_prefix('-')
@@ -157,7 +155,7 @@ fn plain_integer(number: &str) -> Option<String> {
     }
     let leading_zeros = digits.len() - digits.trim_start_matches('0').len();
     let exponent: i64 = exponent.parse().ok()?;
-    // Where the decimal point is, counted from the first digit that is not 0.
+    // The position of the decimal point, counted from the first nonzero digit.
     let length = i64::try_from(whole.len()).ok()?.checked_add(exponent)?
         - i64::try_from(leading_zeros).ok()?;
     let length = usize::try_from(length)
@@ -166,8 +164,8 @@ fn plain_integer(number: &str) -> Option<String> {
     Some(format!("{sign}{significant:0<length$}"))
 }
 
-/// Makes integers of floats without a fraction; tells whether there was one. A float beyond 2^53
-/// becomes the integer that it stands for exactly.
+/// Converts floats without a fraction to integers. Returns whether there were any. A float beyond
+/// 2^53 becomes its exact integer value.
 fn integers_in_value(value: &mut JsonValue) -> bool {
     match value {
         JsonValue::Number(number) => match integer_of(number) {
@@ -177,7 +175,7 @@ fn integers_in_value(value: &mut JsonValue) -> bool {
             }
             None => false,
         },
-        // Not `any`, which would stop at the first.
+        // Not `any`, which stops at the first match.
         JsonValue::Array(items) => items
             .iter_mut()
             .fold(false, |found, item| integers_in_value(item) | found),
@@ -189,7 +187,7 @@ fn integers_in_value(value: &mut JsonValue) -> bool {
 }
 
 fn integer_of(number: &Number) -> Option<Number> {
-    /// The first floats that no longer fit `i64` and `u64`.
+    /// The first floats beyond the range of `i64` and `u64`.
     const I64_END: f64 = 9_223_372_036_854_775_808.0;
     const U64_END: f64 = 18_446_744_073_709_551_616.0;
     let float = number
@@ -277,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn digits_are_moved_and_not_rounded() {
+    fn integers_are_rewritten_without_rounding() {
         assert_eq!(
             decode_text::<i64>("9007199254740993.0").unwrap(),
             9_007_199_254_740_993
@@ -300,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_integer_stays_an_error() {
+    fn other_numbers_are_rejected() {
         for text in [
             "2.5",
             "1e-1",
@@ -322,7 +320,7 @@ mod tests {
         for value in [json!(2.5), json!(1e19), json!(f64::MAX), json!("2")] {
             assert!(decode_value::<i64>(value).is_err());
         }
-        // The error is about what is wrong, not about what was repaired.
+        // The error is about the actual problem, not about what was rewritten.
         let error = decode_text::<All>(r#"{"signed":2.0,"small":"x"}"#)
             .unwrap_err()
             .to_string();
@@ -330,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_surrogate_pair_becomes_a_replacement_character() {
+    fn an_unpaired_surrogate_becomes_a_replacement_character() {
         let text = |json: &str| decode_text::<String>(json).unwrap();
         assert_eq!(text(r#""a\ud83d""#), "a\u{fffd}");
         assert_eq!(text(r#""\ud83d\ude00\ude00b""#), "\u{1f600}\u{fffd}b");
@@ -346,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_json_stays_an_error() {
+    fn invalid_json_is_rejected() {
         for text in [
             r#""\ud83""#,
             r#""\ud83d"#,

@@ -1,11 +1,25 @@
 //! The wire data of the Model Context Protocol, revision 2026-07-28.
 //!
 //! Every request, result, notification, error, content block and capability of the schema is a
-//! plain type here, and nothing else: no I/O, no clock, no protocol logic. A value is decoded by
-//! the method that asked for it ([`Method`]), never by guessing from its shape.
+//! plain type with its JSON codec, constructors and builder methods. A type may also check or
+//! compare its own values against the rules of the specification (`check`, `validate`). Everything
+//! else is out of scope: no I/O, no clock, and no protocol logic that spans messages.
 //!
-//! What a type does not name survives a round trip in its `extra` map where the schema leaves the
+//! A value is decoded as the type that its [`Method`] calls for, never by guessing from its shape.
+//! Unknown members survive a round trip in the `extra` map of a type where the schema leaves the
 //! object open, and in `meta` where the schema has `_meta`.
+//!
+//! Beside the wire types there are a few helpers for text from other programs: [`RawJson`] keeps
+//! JSON as text, [`decode_text`] tolerates what other implementations write, and [`Printable`]
+//! escapes text for logs and terminals.
+//!
+//! ```
+//! use carryall_types::{CallToolResult, ContentBlock};
+//!
+//! let result = CallToolResult::new([ContentBlock::text("42")]);
+//! let json = serde_json::to_string(&result).unwrap();
+//! assert_eq!(json, r#"{"content":[{"type":"text","text":"42"}]}"#);
+//! ```
 
 mod capabilities;
 mod common;
@@ -23,6 +37,7 @@ mod notifications;
 mod number;
 mod object;
 mod ordered;
+mod percent;
 mod printable;
 mod prompts;
 mod resources;

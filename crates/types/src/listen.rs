@@ -1,22 +1,22 @@
-//! Listening for changes (`basic/patterns/subscriptions`).
+//! Subscriptions to changes (`basic/patterns/subscriptions`).
 
 use crate::JsonObject;
 use crate::object::object;
 
 object! {
-    /// The notifications that a client wants, or that a server agreed to send.
+    /// The notifications that a client requests, or that a server agrees to send.
     #[derive(Default)]
     pub struct SubscriptionFilter {
         optional {
-            /// Changes of the list of tools.
+            /// Changes to the list of tools.
             tools_list_changed / with_tools_list_changed: bool = "toolsListChanged",
-            /// Changes of the list of prompts.
+            /// Changes to the list of prompts.
             prompts_list_changed / with_prompts_list_changed: bool = "promptsListChanged",
-            /// Changes of the list of resources.
+            /// Changes to the list of resources.
             resources_list_changed / with_resources_list_changed: bool = "resourcesListChanged",
-            /// Changes of the resources at these URIs.
+            /// Changes to the resources at these URIs.
             resource_subscriptions / with_resource_subscriptions: Vec<String> = "resourceSubscriptions",
-            /// Changes of these tasks (Tasks extension).
+            /// Changes to these tasks (Tasks extension).
             task_ids / with_task_ids: Vec<String> = "taskIds",
         }
         open extra;
@@ -24,31 +24,31 @@ object! {
 }
 
 impl SubscriptionFilter {
-    /// Whether changes of the list of tools are wanted.
+    /// Returns whether changes to the list of tools are requested.
     #[must_use]
     pub fn wants_tools(&self) -> bool {
         self.tools_list_changed == Some(true)
     }
 
-    /// Whether changes of the list of prompts are wanted.
+    /// Returns whether changes to the list of prompts are requested.
     #[must_use]
     pub fn wants_prompts(&self) -> bool {
         self.prompts_list_changed == Some(true)
     }
 
-    /// Whether changes of the list of resources are wanted.
+    /// Returns whether changes to the list of resources are requested.
     #[must_use]
     pub fn wants_resources(&self) -> bool {
         self.resources_list_changed == Some(true)
     }
 
-    /// The URIs of the resources whose changes are wanted.
+    /// Returns the URIs of the subscribed resources.
     #[must_use]
     pub fn resource_uris(&self) -> &[String] {
         self.resource_subscriptions.as_deref().unwrap_or_default()
     }
 
-    /// The tasks whose changes are wanted.
+    /// Returns the ids of the subscribed tasks.
     #[must_use]
     pub fn tasks(&self) -> &[String] {
         self.task_ids.as_deref().unwrap_or_default()
@@ -60,7 +60,7 @@ object! {
     #[derive(Default)]
     pub struct SubscriptionsListenRequestParams {
         required {
-            /// The notifications that the client wants; the server sends no others.
+            /// The requested notifications; the server sends no others.
             notifications: SubscriptionFilter = "notifications",
         }
     }
@@ -72,11 +72,11 @@ object! {
     #[derive(Default)]
     pub struct SubscriptionsAcknowledgedNotificationParams {
         required {
-            /// What the server agreed to send of what the client wanted.
+            /// The requested notifications that the server agrees to send.
             notifications: SubscriptionFilter = "notifications",
         }
         optional {
-            /// The `_meta` member; carries the id of the subscription.
+            /// The `_meta` member; contains the id of the subscription.
             meta / with_meta: JsonObject = "_meta",
         }
         open extra;
@@ -84,11 +84,11 @@ object! {
 }
 
 object! {
-    /// The result of `subscriptions/listen`: the server has ended the subscription in good order.
+    /// The result of `subscriptions/listen`, sent when the server ends the subscription gracefully.
     #[derive(Default)]
     pub struct SubscriptionsListenResult {
         optional {
-            /// The `_meta` member; carries the id of the subscription.
+            /// The `_meta` member; contains the id of the subscription.
             meta / with_meta: JsonObject = "_meta",
         }
         skip { "resultType" }

@@ -6,13 +6,13 @@ pub mod meta_key {
     pub const PROGRESS_TOKEN: &str = "progressToken";
     /// The protocol version of a request.
     pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
-    /// The software that makes a request.
+    /// The software of the client.
     pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
-    /// What the client can do for a request.
+    /// The client's capabilities for a request.
     pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
-    /// The least severe log messages that a request asks for.
+    /// The minimum severity of log messages for a request.
     pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
-    /// The software that made a result.
+    /// The software of the server.
     pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
     /// The subscription that a notification belongs to.
     pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
@@ -23,8 +23,8 @@ pub mod meta_key {
     /// W3C Baggage.
     pub const BAGGAGE: &str = "baggage";
 
-    /// Whether `key` is well formed: an optional prefix of dot-separated labels and a slash, then a
-    /// name.
+    /// Returns whether `key` is well formed: an optional prefix of dot-separated labels and a
+    /// slash, then a name.
     #[must_use]
     pub fn is_valid(key: &str) -> bool {
         match key.split_once('/') {
@@ -33,8 +33,8 @@ pub mod meta_key {
         }
     }
 
-    /// Whether the specification keeps `key` to itself: the second label of its prefix is
-    /// `modelcontextprotocol` or `mcp`, or it is one of the bare keys with a meaning of their own.
+    /// Returns whether `key` is reserved: the second label of its prefix is `modelcontextprotocol`
+    /// or `mcp`, or it is one of the reserved keys without a prefix.
     #[must_use]
     pub fn is_reserved(key: &str) -> bool {
         match key.split_once('/') {
@@ -46,14 +46,15 @@ pub mod meta_key {
         }
     }
 
-    /// Whether `id` can name an extension: a valid key that has a prefix
+    /// Returns whether `id` is a valid extension id: a well-formed key with a prefix
     /// (`basic/versioning#extension-negotiation`).
     #[must_use]
     pub fn extension_id_is_valid(id: &str) -> bool {
         id.contains('/') && is_valid(id)
     }
 
-    /// Starts with a letter, ends with a letter or digit; letters, digits and hyphens in between.
+    /// Matches a label: starts with a letter, ends with a letter or digit, with letters, digits and
+    /// hyphens in between.
     fn is_label(label: &str) -> bool {
         let bytes = label.as_bytes();
         bytes.first().is_some_and(u8::is_ascii_alphabetic)
@@ -63,7 +64,8 @@ pub mod meta_key {
                 .all(|b| b.is_ascii_alphanumeric() || *b == b'-')
     }
 
-    /// Empty, or starts and ends with a letter or digit; these and `-`, `_`, `.` in between.
+    /// Matches a name: empty, or starts and ends with a letter or digit, with these and `-`, `_`,
+    /// `.` in between.
     fn is_name(name: &str) -> bool {
         let bytes = name.as_bytes();
         let outer = |b: Option<&u8>| b.is_none_or(u8::is_ascii_alphanumeric);

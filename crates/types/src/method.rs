@@ -1,10 +1,10 @@
-//! The methods of the protocol.
+//! The methods of requests and notifications.
 
 use crate::Printable;
 use crate::tasks::task_method;
 use std::fmt;
 
-/// The longest method that is displayed, in characters.
+/// The maximum length of a displayed method, in characters.
 const MAX_SHOWN: usize = 128;
 
 /// The method of a request.
@@ -30,12 +30,12 @@ pub enum Method {
     CompletionComplete,
     /// `subscriptions/listen`.
     SubscriptionsListen,
-    /// A method of an extension, of another revision, or of nobody.
+    /// Any other method: of an extension, of another revision, or unknown.
     Other(Box<str>),
 }
 
 impl Method {
-    /// The name on the wire.
+    /// Returns the name on the wire.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -44,7 +44,7 @@ impl Method {
         }
     }
 
-    /// The name on the wire, of a method that this revision defines.
+    /// Returns the name on the wire if this revision defines the method.
     #[must_use]
     pub fn known(&self) -> Option<&'static str> {
         Some(match self {
@@ -62,15 +62,14 @@ impl Method {
         })
     }
 
-    /// The parameter that the `Mcp-Name` header repeats
+    /// Returns the parameter that is mirrored in the `Mcp-Name` header
     /// (`basic/transports/streamable-http#standard-mcp-request-headers`).
     #[must_use]
     pub fn name_member(&self) -> Option<&'static str> {
         match self {
             Self::ToolsCall | Self::PromptsGet => Some("name"),
             Self::ResourcesRead => Some("uri"),
-            // The Tasks extension has its calls routed by task
-            // (`tasks#streamable-http-routing-headers`).
+            // `tasks#streamable-http-routing-headers`
             Self::Other(name)
                 if matches!(
                     &**name,
@@ -83,7 +82,7 @@ impl Method {
         }
     }
 
-    /// Whether the server may answer with `input_required` (`basic/patterns/mrtr`).
+    /// Returns whether the server may answer with `input_required` (`basic/patterns/mrtr`).
     #[must_use]
     pub fn allows_rounds(&self) -> bool {
         matches!(
@@ -92,13 +91,13 @@ impl Method {
         )
     }
 
-    /// Whether a request of the method only reads, so that it may be executed twice.
+    /// Returns whether requests have no side effects, so that they may be executed twice.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         self.is_cacheable() || matches!(self, Self::PromptsGet | Self::CompletionComplete)
     }
 
-    /// Whether the result carries `ttlMs` and `cacheScope` (`server/utilities/caching`).
+    /// Returns whether the result carries `ttlMs` and `cacheScope` (`server/utilities/caching`).
     #[must_use]
     pub fn is_cacheable(&self) -> bool {
         matches!(
@@ -131,8 +130,8 @@ impl From<&str> for Method {
     }
 }
 
-/// As [`Printable`], since the other side may have chosen it; [`as_str`](Method::as_str) has it as
-/// it is.
+/// Escaped by [`Printable`], since the method may be chosen by the other side. Use
+/// [`as_str`](Method::as_str) for the unescaped name.
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.known() {
@@ -144,11 +143,11 @@ impl fmt::Display for Method {
 
 /// The methods of notifications.
 pub mod notification {
-    /// Progress of a request.
+    /// A request makes progress.
     pub const PROGRESS: &str = "notifications/progress";
     /// A log message.
     pub const MESSAGE: &str = "notifications/message";
-    /// Nobody waits for a request any more.
+    /// A request is cancelled.
     pub const CANCELLED: &str = "notifications/cancelled";
     /// The list of tools changed.
     pub const TOOLS_LIST_CHANGED: &str = "notifications/tools/list_changed";
@@ -158,6 +157,6 @@ pub mod notification {
     pub const RESOURCES_LIST_CHANGED: &str = "notifications/resources/list_changed";
     /// A resource changed.
     pub const RESOURCE_UPDATED: &str = "notifications/resources/updated";
-    /// A subscription is established.
+    /// A subscription was established.
     pub const SUBSCRIPTIONS_ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
 }

@@ -13,13 +13,13 @@ object! {
         required {
             /// The token of the request that makes progress.
             progress_token: ProgressToken = "progressToken",
-            /// How far it is; each notification says more than the one before.
+            /// The progress so far; it increases with each notification.
             progress: f64 = "progress" as Plain,
         }
         optional {
-            /// How far there is to go, if known.
+            /// The total, in the unit of `progress`, if known.
             total / with_total: f64 = "total" as Plain,
-            /// What is going on, for people.
+            /// A message for the user.
             message / with_message: String = "message",
             /// The `_meta` member.
             meta / with_meta: JsonObject = "_meta",
@@ -32,11 +32,11 @@ object! {
     /// The parameters of `notifications/cancelled` (`basic/patterns/cancellation`).
     pub struct CancelledNotificationParams {
         required {
-            /// The request that nobody waits for any more.
+            /// The cancelled request.
             request_id: RequestId = "requestId",
         }
         optional {
-            /// Why, for logs and people.
+            /// The reason, for logs and the user.
             reason / with_reason: String = "reason",
             /// The `_meta` member.
             meta / with_meta: JsonObject = "_meta",
@@ -50,11 +50,11 @@ object! {
     #[derive(Default)]
     pub struct ResourceUpdatedNotificationParams {
         required {
-            /// The resource that changed: the one subscribed to, or one below it.
+            /// The URI of the changed resource: the subscribed one, or one below it.
             uri: String = "uri",
         }
         optional {
-            /// The `_meta` member; carries the id of the subscription.
+            /// The `_meta` member; contains the id of the subscription.
             meta / with_meta: JsonObject = "_meta",
         }
         open extra;
@@ -68,19 +68,19 @@ object! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LoggingLevel {
-    /// Detail for developers.
+    /// Debug-level messages.
     Debug,
-    /// Normal operation.
+    /// Informational messages.
     Info,
-    /// Normal, but worth a look.
+    /// Normal but significant conditions.
     Notice,
-    /// Something may go wrong.
+    /// Warning conditions.
     Warning,
-    /// Something went wrong.
+    /// Error conditions.
     Error,
-    /// A component failed.
+    /// Critical conditions.
     Critical,
-    /// Somebody must act at once.
+    /// Action must be taken immediately.
     Alert,
     /// The system is unusable.
     Emergency,
@@ -99,7 +99,7 @@ impl LoggingLevel {
         Self::Emergency,
     ];
 
-    /// The name on the wire.
+    /// Returns the name on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -121,7 +121,7 @@ impl fmt::Display for LoggingLevel {
     }
 }
 
-/// The text is not the name of a [`LoggingLevel`].
+/// The error for a text that is not the name of a [`LoggingLevel`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownLoggingLevel;
 
@@ -153,13 +153,13 @@ object! {
         #[deprecated(note = "Logging is deprecated (SEP-2577), removed on 2027-07-28 at the earliest: log to stderr or use OpenTelemetry")]
         new;
         required {
-            /// How severe it is.
+            /// The severity.
             level: LoggingLevel = "level",
-            /// What to log: a text or any other JSON value.
+            /// The message: a string or any other JSON value.
             data: JsonValue = "data",
         }
         optional {
-            /// Who logs it.
+            /// The name of the logger.
             logger / with_logger: String = "logger",
             /// The `_meta` member.
             meta / with_meta: JsonObject = "_meta",

@@ -1,13 +1,13 @@
-//! Numbers on the wire that need more care than serde's own.
+//! Codecs for numbers with rules that serde's own do not have.
 
 use serde::de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-/// The largest integer that every JSON implementation keeps exactly, 2^53 - 1.
+/// The largest integer that every JSON implementation represents exactly, 2^53 - 1.
 const MAX_SAFE: u64 = (1 << 53) - 1;
 
-/// A JSON number that writes a whole value without a fraction: `50`, not `50.0`.
+/// A number that is written without a fraction if it is an integer: `50`, not `50.0`.
 #[derive(Clone, Copy)]
 pub(crate) struct Plain(f64);
 
@@ -26,7 +26,7 @@ impl From<Plain> for f64 {
 impl Serialize for Plain {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.0.fract() == 0.0 && self.0.abs() <= MAX_SAFE as f64 {
-            // The condition above makes the cast exact.
+            // Exact, because of the condition above.
             serializer.serialize_i64(self.0 as i64)
         } else {
             serializer.serialize_f64(self.0)
@@ -40,9 +40,10 @@ impl<'de> Deserialize<'de> for Plain {
     }
 }
 
-/// A time to live: whatever stands there that is not a positive number counts as 0.
+/// A time to live in milliseconds. Anything but a positive number is decoded as 0.
 ///
-/// A wrong hint must not cost the client the result it came with (`server/utilities/caching`).
+/// The value is a hint, and a malformed one must not make the whole result fail to decode
+/// (`server/utilities/caching`).
 #[derive(Clone, Copy)]
 pub(crate) struct Ttl(u64);
 
@@ -85,7 +86,7 @@ impl<'de> Visitor<'de> for TtlVisitor {
         Ok(Ttl(u64::try_from(n).unwrap_or(0)))
     }
     fn visit_f64<E: de::Error>(self, n: f64) -> Result<Ttl, E> {
-        // A float-to-int cast saturates: negative and NaN become 0, fractions are cut off.
+        // The cast saturates: negative numbers and NaN become 0, fractions are truncated.
         Ok(Ttl((n as u64).min(MAX_SAFE)))
     }
     fn visit_bool<E: de::Error>(self, _: bool) -> Result<Ttl, E> {

@@ -1,26 +1,26 @@
-//! How the objects of the schema are declared: one macro that writes the struct, its builder and
+//! The `object!` macro, which declares an object of the schema: the struct, its builder methods and
 //! its codec.
 //!
-//! The codec walks the members once and matches on the key. serde's own `flatten` would buffer
-//! every object before looking at it, and nearly every object here is open: what it does not name
-//! goes to `extra`.
+//! The generated decoder reads each member once and matches on its key. serde's `flatten` would
+//! buffer every object, since nearly all objects of the schema are open and collect unknown members
+//! in `extra`.
 
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A type that is read member by member out of a JSON object.
+/// A type that is decoded from the members of a JSON object.
 pub(crate) trait FromMembers<'de>: Sized {
     /// The name of the type, for error messages.
     const NAME: &'static str;
 
-    /// Reads the members that `map` still holds.
+    /// Decodes the remaining members of `map`.
     fn from_members<A: MapAccess<'de>>(map: A) -> Result<Self, A::Error>;
 }
 
-/// A type that can write its members into a JSON object somebody else has opened.
+/// A type that can write its members into a JSON object that the caller has opened.
 pub(crate) trait WriteMembers {
-    /// Writes every member that is present.
+    /// Writes all present members.
     fn write_members<M: serde::ser::SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
 }
 
@@ -41,16 +41,16 @@ pub(crate) fn deserialize_object<'de, T: FromMembers<'de>, D: Deserializer<'de>>
     deserializer.deserialize_map(V(PhantomData))
 }
 
-/// The key of a member, borrowed from the input where the input allows it.
-pub(crate) enum Key<'de> {
-    /// A key without escapes, read from a buffer.
+/// The key of a member, borrowed from the input if possible.
+pub(crate) enum MemberKey<'de> {
+    /// A key without escapes, decoded from a buffer.
     Borrowed(&'de str),
-    /// Any other key.
+    /// A key with escapes, or decoded from a stream.
     Owned(String),
 }
 
-impl Key<'_> {
-    /// The key as text.
+impl MemberKey<'_> {
+    /// Returns the key.
     pub(crate) fn as_str(&self) -> &str {
         match self {
             Self::Borrowed(s) => s,
@@ -58,7 +58,7 @@ impl Key<'_> {
         }
     }
 
-    /// The key as an owned string.
+    /// Converts the key to an owned string.
     pub(crate) fn into_string(self) -> String {
         match self {
             Self::Borrowed(s) => s.to_owned(),
@@ -67,22 +67,22 @@ impl Key<'_> {
     }
 }
 
-impl<'de> de::Deserialize<'de> for Key<'de> {
+impl<'de> de::Deserialize<'de> for MemberKey<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct V;
         impl<'de> Visitor<'de> for V {
-            type Value = Key<'de>;
+            type Value = MemberKey<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string")
             }
-            fn visit_borrowed_str<E: de::Error>(self, s: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key::Borrowed(s))
+            fn visit_borrowed_str<E: de::Error>(self, s: &'de str) -> Result<MemberKey<'de>, E> {
+                Ok(MemberKey::Borrowed(s))
             }
-            fn visit_str<E: de::Error>(self, s: &str) -> Result<Key<'de>, E> {
-                Ok(Key::Owned(s.to_owned()))
+            fn visit_str<E: de::Error>(self, s: &str) -> Result<MemberKey<'de>, E> {
+                Ok(MemberKey::Owned(s.to_owned()))
             }
-            fn visit_string<E: de::Error>(self, s: String) -> Result<Key<'de>, E> {
-                Ok(Key::Owned(s))
+            fn visit_string<E: de::Error>(self, s: String) -> Result<MemberKey<'de>, E> {
+                Ok(MemberKey::Owned(s))
             }
         }
         deserializer.deserialize_str(V)
@@ -91,17 +91,17 @@ impl<'de> de::Deserialize<'de> for Key<'de> {
 
 /// Declares an object of the schema: struct, `new`, `with_*`, `Serialize`, `Deserialize`.
 ///
-/// Attributes for `new` come first, as `#[...] new;`. Then these groups, each of them optional:
-/// - `required`: must be there; an argument of `new`.
-/// - `defaulted`: plain field, always written; absent on the wire means the default.
-/// - `optional`: `Option` field with a setter; `null` on the wire means absent.
-/// - `silent`: like `optional`, but the setter is written by hand.
+/// Attributes for `new` come first, as `#[...] new;`. Then follow these groups, each optional:
+/// - `required`: mandatory members; arguments of `new`.
+/// - `defaulted`: fields that are always written; an absent member means the default.
+/// - `optional`: `Option` fields with a setter; `null` on the wire means absent.
+/// - `silent`: like `optional`, but without a generated setter.
 /// - `nullable`: like `optional`, but `null` is a value.
-/// - `skip`: members that are read and forgotten, because somebody else owns them.
-/// - `open extra;`: the field that keeps every other member. Without it they are ignored.
+/// - `skip`: members that are decoded and ignored, because they are handled elsewhere.
+/// - `open extra;`: the field that collects all other members, which are ignored without it.
 ///
-/// `as Wrapper` after a member's name encodes and decodes it through `Wrapper`. A member that
-/// occurs twice is an error, so that two readers of one message can never disagree about it.
+/// `as Wrapper` after the name of a member encodes and decodes it through `Wrapper`. A duplicate
+/// member is an error, so that two decoders of one message cannot disagree about its value.
 macro_rules! object {
     (
         $(#[$attr:meta])*
@@ -125,13 +125,13 @@ macro_rules! object {
             $($($(#[$sdoc])* pub $sf: Option<$st>,)*)?
             $($($(#[$ndoc])* pub $nf: Option<$nt>,)*)?
             $(
-                /// Members that this revision does not name.
+                /// Members that this revision does not define.
                 pub $extra: $crate::JsonObject,
             )?
         }
 
         impl $name {
-            #[doc = concat!("A `", stringify!($name), "` with what the schema requires, and nothing else.")]
+            #[doc = concat!("Creates a `", stringify!($name), "` with the required members.")]
             $($(#[$newattr])+)?
             #[must_use]
             pub fn new($($($rf: impl Into<$rt>,)*)?) -> Self {
@@ -198,7 +198,7 @@ macro_rules! object {
                 $($(let mut $sf: Option<$st> = None;)*)?
                 $($(let mut $nf: Option<$nt> = None;)*)?
                 $(let mut $extra = $crate::JsonObject::new();)?
-                while let Some(key) = map.next_key::<$crate::object::Key<'de>>()? {
+                while let Some(key) = map.next_key::<$crate::object::MemberKey<'de>>()? {
                     match key.as_str() {
                         $($($rk => {
                             $crate::object::once(&$rf, $rk)?;
@@ -245,7 +245,7 @@ macro_rules! object {
     };
 }
 
-/// Refuses the second occurrence of a member.
+/// Rejects the second occurrence of a member.
 pub(crate) fn once<T, E: de::Error>(slot: &Option<T>, key: &'static str) -> Result<(), E> {
     if slot.is_some() {
         Err(E::duplicate_field(key))

@@ -1,8 +1,8 @@
-//! JSON objects whose members all have one type and keep their order, for
+//! A codec for JSON objects whose members all have one type and keep their order, for
 //! `#[serde(with = "crate::ordered")]`.
 //!
-//! Order matters to people: it is the order in which questions are put and form fields are shown. A
-//! repeated name is an error, since the members are told apart by name and by nothing else.
+//! The order is that in which questions are asked and form fields are shown. A duplicate key is an
+//! error.
 
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// Writes the pairs as one JSON object.
+/// Serialises the pairs as one JSON object.
 pub(crate) fn serialize<T: Serialize, S: Serializer>(
     members: &[(String, T)],
     s: S,
@@ -18,7 +18,7 @@ pub(crate) fn serialize<T: Serialize, S: Serializer>(
     s.collect_map(members.iter().map(|(name, value)| (name, value)))
 }
 
-/// Reads one JSON object into pairs.
+/// Deserialises one JSON object into pairs.
 pub(crate) fn deserialize<'de, T, D>(deserializer: D) -> Result<Vec<(String, T)>, D::Error>
 where
     T: Deserialize<'de>,

@@ -1,16 +1,17 @@
-//! Foreign text on its way into a log or onto a terminal.
+//! Escaping of untrusted text for logs and terminals.
 
 use std::fmt::{self, Write as _};
 
-/// The longest text that is shown, in characters, unless another length is set.
+/// The default number of characters shown.
 const MAX_CHARS: usize = 512;
 
-/// Displays text that somebody else chose, on one line, clipped, and without anything that a
-/// terminal or the reader of a log would take for something else: control characters (line breaks
-/// and escape sequences among them), characters that turn the direction of reading, and invisible
-/// ones are written as escapes (`\n`, `\u{1b}`).
+/// Displays untrusted text on one line, safe for logs and terminals.
 ///
-/// Use it for every field of a log event that holds text from outside of this process.
+/// Control characters (including line breaks and escape sequences), bidirectional controls and
+/// invisible characters are written as escapes (`\n`, `\u{1b}`). At most 512 characters are shown,
+/// see [`clipped`](Self::clipped).
+///
+/// Use it for every field of a log event with text from outside of this process.
 ///
 /// ```
 /// use carryall_types::Printable;
@@ -23,7 +24,7 @@ const MAX_CHARS: usize = 512;
 pub struct Printable<'a>(pub &'a str);
 
 impl<'a> Printable<'a> {
-    /// As it is, but with at most `chars` characters of the text instead of 512.
+    /// Limits the text to `chars` characters instead of 512.
     #[must_use]
     pub fn clipped(self, chars: usize) -> Clipped<'a> {
         Clipped {
@@ -33,7 +34,7 @@ impl<'a> Printable<'a> {
     }
 }
 
-/// A [`Printable`] with a length of its own.
+/// A [`Printable`] with another maximum length.
 #[derive(Clone, Copy)]
 pub struct Clipped<'a> {
     text: &'a str,
@@ -56,7 +57,7 @@ impl fmt::Display for Clipped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut chars = self.text.chars();
         for c in chars.by_ref().take(self.chars) {
-            write_clean(f, c)?;
+            write_escaped(f, c)?;
         }
         if chars.next().is_some() {
             write!(f, "… ({} bytes)", self.text.len())?;
@@ -71,8 +72,8 @@ impl fmt::Debug for Clipped<'_> {
     }
 }
 
-/// [`Printable`] for anything that is not text already, such as the error of a library or the
-/// `Debug` form of a value. It stops at the limit instead of making all of the text first.
+/// [`Printable`] for a value that is not text, such as the error of a library, through its
+/// `Display` or `Debug` implementation. Formatting stops at 512 characters.
 ///
 /// ```
 /// use carryall_types::PrintableFmt;
@@ -86,47 +87,47 @@ pub struct PrintableFmt<T>(pub T);
 
 impl<T: fmt::Display> fmt::Display for PrintableFmt<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        clean(f, format_args!("{}", self.0))
+        write_all_escaped(f, format_args!("{}", self.0))
     }
 }
 
 impl<T: fmt::Debug> fmt::Debug for PrintableFmt<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        clean(f, format_args!("{:?}", self.0))
+        write_all_escaped(f, format_args!("{:?}", self.0))
     }
 }
 
-fn clean(f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>) -> fmt::Result {
-    let mut cleaner = Cleaner {
+fn write_all_escaped(f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>) -> fmt::Result {
+    let mut writer = EscapingWriter {
         f,
-        left: MAX_CHARS,
-        cut: false,
+        remaining: MAX_CHARS,
+        is_clipped: false,
     };
-    match cleaner.write_fmt(text) {
-        Err(_) if cleaner.cut => f.write_char('…'),
-        written => written,
+    match writer.write_fmt(text) {
+        Err(_) if writer.is_clipped => f.write_char('…'),
+        result => result,
     }
 }
 
-/// Passes on what may be shown, and fails when there is enough of it.
-struct Cleaner<'a, 'b> {
+/// Escapes what is written, and fails after `remaining` characters.
+struct EscapingWriter<'a, 'b> {
     f: &'a mut fmt::Formatter<'b>,
-    left: usize,
-    cut: bool,
+    remaining: usize,
+    is_clipped: bool,
 }
 
-impl fmt::Write for Cleaner<'_, '_> {
+impl fmt::Write for EscapingWriter<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for c in text.chars() {
-            self.cut = self.left == 0;
-            self.left = self.left.checked_sub(1).ok_or(fmt::Error)?;
-            write_clean(self.f, c)?;
+            self.is_clipped = self.remaining == 0;
+            self.remaining = self.remaining.checked_sub(1).ok_or(fmt::Error)?;
+            write_escaped(self.f, c)?;
         }
         Ok(())
     }
 }
 
-fn write_clean(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
+fn write_escaped(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
     match c {
         _ if is_printable(c) => f.write_char(c),
         '\n' | '\r' | '\t' => write!(f, "{}", c.escape_default()),
@@ -134,9 +135,9 @@ fn write_clean(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
     }
 }
 
-/// Whether a character is visible and does nothing but stand where it is. False for control
+/// Returns whether a character is visible and has no effect on other text. `false` for control
 /// characters, line and paragraph separators, bidirectional controls, zero-width and other
-/// invisible characters, tags and variation selectors beyond the sixteen that emoji use.
+/// invisible characters, tags, and variation selectors beyond the sixteen that emoji use.
 #[must_use]
 pub fn is_printable(c: char) -> bool {
     !(c.is_control()
@@ -164,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_obeys_or_nobody_sees_is_escaped() {
+    fn control_and_invisible_characters_are_escaped() {
         for (text, shown) in [
             ("plain – ünïcode 👍🏽", "plain – ünïcode 👍🏽"),
             ("a\r\nb\tc", "a\\r\\nb\\tc"),
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_text_yet_is_cleaned_and_clipped_too() {
+    fn formatted_values_are_escaped_and_clipped() {
         struct Endless;
         impl fmt::Display for Endless {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,21 +7,21 @@ use crate::{CacheScope, ContentBlock, JsonObject};
 use std::collections::BTreeMap;
 
 object! {
-    /// A prompt or prompt template that the server offers.
+    /// A prompt or prompt template of the server.
     #[derive(Default)]
     pub struct Prompt {
         required {
-            /// The name for programs.
+            /// The programmatic name.
             name: String = "name",
         }
         optional {
-            /// The name for people.
+            /// The display name.
             title / with_title: String = "title",
-            /// What the prompt is for.
+            /// A description of the prompt.
             description / with_description: String = "description",
-            /// Icons for a user interface.
+            /// Icons to display.
             icons / with_icons: Vec<Icon> = "icons",
-            /// What the template can be filled in with.
+            /// The arguments of the template.
             arguments / with_arguments: Vec<PromptArgument> = "arguments",
             /// The `_meta` member.
             meta / with_meta: JsonObject = "_meta",
@@ -35,15 +35,15 @@ object! {
     #[derive(Default)]
     pub struct PromptArgument {
         required {
-            /// The name for programs.
+            /// The programmatic name.
             name: String = "name",
         }
         optional {
-            /// The name for people.
+            /// The display name.
             title / with_title: String = "title",
-            /// What the argument is.
+            /// A description of the argument.
             description / with_description: String = "description",
-            /// Whether it must be given; absent means no.
+            /// Whether the argument is required; absent means `false`.
             required / with_required: bool = "required",
         }
         open extra;
@@ -59,13 +59,13 @@ object! {
             prompts: Vec<Prompt> = "prompts",
         }
         defaulted {
-            /// How long the result stays fresh, in milliseconds.
+            /// How long the result may be cached, in milliseconds.
             ttl_ms: u64 = "ttlMs" as Ttl,
-            /// Who may share a cached copy.
+            /// Who may be served a cached copy.
             cache_scope: CacheScope = "cacheScope",
         }
         optional {
-            /// Where the next page starts. Any string, even an empty one, means that there is one.
+            /// The cursor of the next page; absent on the last page. It may be an empty string.
             next_cursor / with_next_cursor: String = "nextCursor",
             /// The `_meta` member.
             meta / with_meta: JsonObject = "_meta",
@@ -80,15 +80,15 @@ object! {
     #[derive(Default)]
     pub struct GetPromptRequestParams {
         required {
-            /// The prompt to get.
+            /// The name of the prompt.
             name: String = "name",
         }
         optional {
-            /// What to fill it in with.
+            /// The values of the template's arguments.
             arguments / with_arguments: BTreeMap<String, String> = "arguments",
-            /// The answers to the input requests of the round before.
+            /// The answers to the input requests of the previous round.
             input_responses / with_input_responses: JsonObject = "inputResponses",
-            /// The state of the round before, as the server sent it.
+            /// The `requestState` of the previous round, unchanged.
             request_state / with_request_state: String = "requestState",
         }
     }
@@ -99,11 +99,11 @@ object! {
     #[derive(Default)]
     pub struct GetPromptResult {
         required {
-            /// The prompt, message by message.
+            /// The messages of the prompt.
             messages: Vec<PromptMessage> = "messages",
         }
         optional {
-            /// What the prompt is for.
+            /// A description of the prompt.
             description / with_description: String = "description",
             /// The `_meta` member.
             meta / with_meta: JsonObject = "_meta",
@@ -117,9 +117,9 @@ object! {
     /// One message of a prompt.
     pub struct PromptMessage {
         required {
-            /// Who says it.
+            /// The role of the sender.
             role: Role = "role",
-            /// What is said.
+            /// The content of the message.
             content: ContentBlock = "content",
         }
         open extra;
@@ -127,13 +127,13 @@ object! {
 }
 
 impl PromptMessage {
-    /// Something the user says.
+    /// Creates a message of the user.
     #[must_use]
     pub fn user(content: impl Into<ContentBlock>) -> Self {
         Self::new(Role::User, content)
     }
 
-    /// Something the assistant says.
+    /// Creates a message of the assistant.
     #[must_use]
     pub fn assistant(content: impl Into<ContentBlock>) -> Self {
         Self::new(Role::Assistant, content)

@@ -2,7 +2,7 @@
 
 use crate::common::{Annotations, Icon};
 use crate::number::Ttl;
-use crate::object::{FromMembers, Key, deserialize_object, object, once, unnamed};
+use crate::object::{FromMembers, MemberKey, deserialize_object, object, once, unnamed};
 use crate::{CacheScope, JsonObject};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,17 +14,17 @@ object! {
     #[derive(Default)]
     pub struct Resource {
         required {
-            /// Where the resource is.
+            /// The URI of the resource.
             uri: String = "uri",
-            /// The name for programs.
+            /// The programmatic name.
             name: String = "name",
         }
         optional {
-            /// The name for people.
+            /// The display name.
             title / with_title: String = "title",
-            /// What the resource is.
+            /// A description of the resource.
             description / with_description: String = "description",
-            /// Icons for a user interface.
+            /// Icons to display.
             icons / with_icons: Vec<Icon> = "icons",
             /// The MIME type, if known.
             mime_type / with_mime_type: String = "mimeType",
@@ -40,23 +40,23 @@ object! {
 }
 
 object! {
-    /// A family of resources, described by a URI template (RFC 6570).
+    /// A set of resources described by a URI template (RFC 6570).
     #[derive(Default)]
     pub struct ResourceTemplate {
         required {
             /// The template.
             uri_template: String = "uriTemplate",
-            /// The name for programs.
+            /// The programmatic name.
             name: String = "name",
         }
         optional {
-            /// The name for people.
+            /// The display name.
             title / with_title: String = "title",
-            /// What the template is for.
+            /// A description of the template.
             description / with_description: String = "description",
-            /// Icons for a user interface.
+            /// Icons to display.
             icons / with_icons: Vec<Icon> = "icons",
-            /// The MIME type, if all resources of the family have the same.
+            /// The MIME type, if it is the same for all resources.
             mime_type / with_mime_type: String = "mimeType",
             /// Hints for the client.
             annotations / with_annotations: Annotations = "annotations",
@@ -68,11 +68,11 @@ object! {
 }
 
 object! {
-    /// Contents that are text.
+    /// Text contents of a resource.
     #[derive(Default)]
     pub struct TextResourceContents {
         required {
-            /// Where the resource is.
+            /// The URI of the resource.
             uri: String = "uri",
             /// The text.
             text: String = "text",
@@ -88,11 +88,11 @@ object! {
 }
 
 object! {
-    /// Contents that are binary.
+    /// Binary contents of a resource.
     #[derive(Default)]
     pub struct BlobResourceContents {
         required {
-            /// Where the resource is.
+            /// The URI of the resource.
             uri: String = "uri",
             /// The bytes, in base64.
             blob: String = "blob",
@@ -108,44 +108,44 @@ object! {
 }
 
 impl BlobResourceContents {
-    /// The contents in `bytes`, which this encodes.
+    /// Creates contents from bytes, which are encoded as base64.
     #[must_use]
     pub fn from_bytes(uri: impl Into<String>, bytes: &[u8]) -> Self {
         Self::new(uri, STANDARD.encode(bytes))
     }
 
-    /// The bytes themselves.
+    /// Returns the decoded bytes.
     ///
     /// # Errors
-    /// When `blob` is not base64.
+    /// When `blob` is not valid base64.
     pub fn to_bytes(&self) -> Result<Vec<u8>, base64::DecodeError> {
         STANDARD.decode(&self.blob)
     }
 }
 
-/// The contents of a resource or of a part of it.
+/// The contents of a resource, or of a part of it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ResourceContents {
-    /// Text: the object has `text`.
+    /// Text: the object has a `text` member.
     Text(TextResourceContents),
-    /// Binary: the object has `blob`.
+    /// Binary: the object has a `blob` member.
     Blob(BlobResourceContents),
 }
 
 impl ResourceContents {
-    /// Text.
+    /// Creates text contents.
     #[must_use]
     pub fn text(uri: impl Into<String>, text: impl Into<String>) -> Self {
         Self::Text(TextResourceContents::new(uri, text))
     }
 
-    /// Binary contents, which this encodes.
+    /// Creates binary contents, which are encoded as base64.
     #[must_use]
     pub fn blob(uri: impl Into<String>, bytes: &[u8]) -> Self {
         Self::Blob(BlobResourceContents::from_bytes(uri, bytes))
     }
 
-    /// Where the resource is.
+    /// Returns the URI of the resource.
     #[must_use]
     pub fn uri(&self) -> &str {
         match self {
@@ -154,7 +154,7 @@ impl ResourceContents {
         }
     }
 
-    /// The MIME type, if known.
+    /// Returns the MIME type, if known.
     #[must_use]
     pub fn mime_type(&self) -> Option<&str> {
         match self {
@@ -163,7 +163,7 @@ impl ResourceContents {
         }
     }
 
-    /// The same contents with a MIME type.
+    /// Returns the contents with this MIME type.
     #[must_use]
     pub fn with_mime_type(self, mime_type: impl Into<String>) -> Self {
         match self {
@@ -192,7 +192,7 @@ impl<'de> FromMembers<'de> for ResourceContents {
         let (mut uri, mut text, mut blob) = (None::<String>, None::<String>, None::<String>);
         let (mut mime_type, mut meta, mut extra) =
             (None::<String>, None::<JsonObject>, JsonObject::new());
-        while let Some(key) = map.next_key::<Key<'de>>()? {
+        while let Some(key) = map.next_key::<MemberKey<'de>>()? {
             match key.as_str() {
                 "uri" => {
                     once(&uri, "uri").and_then(|()| map.next_value().map(|v| uri = Some(v)))?
@@ -257,13 +257,13 @@ object! {
             resources: Vec<Resource> = "resources",
         }
         defaulted {
-            /// How long the result stays fresh, in milliseconds.
+            /// How long the result may be cached, in milliseconds.
             ttl_ms: u64 = "ttlMs" as Ttl,
-            /// Who may share a cached copy.
+            /// Who may be served a cached copy.
             cache_scope: CacheScope = "cacheScope",
         }
         optional {
-            /// Where the next page starts. Any string, even an empty one, means that there is one.
+            /// The cursor of the next page; absent on the last page. It may be an empty string.
             next_cursor / with_next_cursor: String = "nextCursor",
             /// The `_meta` member.
             meta / with_meta: JsonObject = "_meta",
@@ -282,13 +282,13 @@ object! {
             resource_templates: Vec<ResourceTemplate> = "resourceTemplates",
         }
         defaulted {
-            /// How long the result stays fresh, in milliseconds.
+            /// How long the result may be cached, in milliseconds.
             ttl_ms: u64 = "ttlMs" as Ttl,
-            /// Who may share a cached copy.
+            /// Who may be served a cached copy.
             cache_scope: CacheScope = "cacheScope",
         }
         optional {
-            /// Where the next page starts. Any string, even an empty one, means that there is one.
+            /// The cursor of the next page; absent on the last page. It may be an empty string.
             next_cursor / with_next_cursor: String = "nextCursor",
             /// The `_meta` member.
             meta / with_meta: JsonObject = "_meta",
@@ -307,9 +307,9 @@ object! {
             uri: String = "uri",
         }
         optional {
-            /// The answers to the input requests of the round before.
+            /// The answers to the input requests of the previous round.
             input_responses / with_input_responses: JsonObject = "inputResponses",
-            /// The state of the round before, as the server sent it.
+            /// The `requestState` of the previous round, unchanged.
             request_state / with_request_state: String = "requestState",
         }
     }
@@ -324,9 +324,9 @@ object! {
             contents: Vec<ResourceContents> = "contents",
         }
         defaulted {
-            /// How long the result stays fresh, in milliseconds.
+            /// How long the result may be cached, in milliseconds.
             ttl_ms: u64 = "ttlMs" as Ttl,
-            /// Who may share a cached copy.
+            /// Who may be served a cached copy.
             cache_scope: CacheScope = "cacheScope",
         }
         optional {

@@ -1,4 +1,4 @@
-//! What the results of several methods share.
+//! Types shared by the results of several methods.
 
 use crate::JsonObject;
 use crate::object::object;
@@ -6,23 +6,24 @@ use serde::de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-/// What kind of result an object is (`basic/index#resulttype`).
+/// The kind of a result (`basic/index#resulttype`).
 ///
-/// Written by the server next to the members of the result and checked by the client before it
-/// decodes them, which is why no result type here has such a field.
+/// The server writes it beside the members of the result, and the client checks it before it
+/// decodes them. The result types therefore have no such field.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ResultType {
-    /// The final content. What an absent `resultType` means too.
+    /// A final result. Also the meaning of an absent `resultType`.
     #[default]
     Complete,
-    /// The server needs input before it can go on.
+    /// The server needs input before it can continue.
     InputRequired,
-    /// A value of an extension.
+    /// A result type of an extension.
     Other(Box<str>),
 }
 
 impl ResultType {
-    /// The value on the wire.
+    /// Returns the value on the wire.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -73,14 +74,13 @@ impl<'de> Deserialize<'de> for ResultType {
 
 /// Who may share a cached copy of a result (`server/utilities/caching#cache-scope-field`).
 ///
-/// Whatever stands on the wire that is not `public` is read as private: the mistake that leaks
-/// nothing.
+/// Anything but `public` is decoded as private, so that a malformed value leaks nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CacheScope {
-    /// Anybody: the result does not depend on who asks.
+    /// Anyone: the result does not depend on the caller.
     Public,
-    /// Only the authorization context that asked.
+    /// Only the authorization context of the request.
     #[default]
     Private,
 }
@@ -130,7 +130,7 @@ impl<'de> Visitor<'de> for CacheScopeVisitor {
 }
 
 object! {
-    /// A result that says nothing but that the request was done.
+    /// A result without content.
     #[derive(Default)]
     pub struct EmptyResult {
         optional {
@@ -147,8 +147,7 @@ object! {
     #[derive(Default)]
     pub struct PaginatedRequestParams {
         optional {
-            /// Where the page starts, as the server said in `nextCursor`. Absent means the first
-            /// page.
+            /// The server's `nextCursor` of the previous page. Absent means the first page.
             cursor / with_cursor: String = "cursor",
         }
     }

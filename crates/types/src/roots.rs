@@ -1,13 +1,13 @@
-//! Roots: the directories and files that a client offers to a server (`client/roots`).
+//! Roots: the directories and files that a client exposes to a server (`client/roots`).
 //!
 //! Deprecated by SEP-2577 as of 2026-07-28. The earliest removal is the first revision released on
 //! or after 2027-07-28; until then servers and clients that use roots stay valid. Pass directories
 //! or files as tool arguments, as resource URIs or by server configuration instead.
 
-use crate::JsonObject;
+use crate::{JsonObject, percent};
 use serde::{Deserialize, Serialize};
 
-/// The parameters of a `roots/list` input request: nothing but `_meta`.
+/// The parameters of a `roots/list` input request: only `_meta`.
 ///
 /// Deprecated by SEP-2577; earliest removal: the first revision released on or after 2027-07-28.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -15,13 +15,13 @@ pub struct ListRootsRequestParams {
     /// The `_meta` member.
     #[serde(rename = "_meta", default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<JsonObject>,
-    /// Members that this revision does not name.
+    /// Members that this revision does not define.
     #[serde(flatten)]
     pub extra: JsonObject,
 }
 
 impl ListRootsRequestParams {
-    /// Parameters without members, which is how `roots/list` is normally sent.
+    /// Creates empty parameters, the usual ones of `roots/list`.
     #[deprecated(
         note = "SEP-2577: roots are deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; pass directories or files as tool arguments, resource URIs or configuration"
     )]
@@ -30,34 +30,34 @@ impl ListRootsRequestParams {
         Self::default()
     }
 
-    /// The same parameters with `_meta`.
+    /// Returns the parameters with `_meta`.
     #[must_use]
     pub fn with_meta(mut self, meta: JsonObject) -> Self {
         self.meta = Some(meta);
         self
     }
 
-    /// Whether there is nothing to send, so that `params` may be left out.
+    /// Returns whether there are no members, so that `params` may be omitted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.meta.is_none() && self.extra.is_empty()
     }
 }
 
-/// The client's answer to `roots/list`.
+/// The client's response to `roots/list`.
 ///
 /// Deprecated by SEP-2577; earliest removal: the first revision released on or after 2027-07-28.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ListRootsResult {
-    /// The roots that the user permits the server to know.
+    /// The roots that the user exposes to the server.
     pub roots: Vec<Root>,
-    /// Members that this revision does not name.
+    /// Members that this revision does not define.
     #[serde(flatten)]
     pub extra: JsonObject,
 }
 
 impl ListRootsResult {
-    /// An answer with `roots`.
+    /// Creates a response with these roots.
     #[deprecated(
         note = "SEP-2577: roots are deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; pass directories or files as tool arguments, resource URIs or configuration"
     )]
@@ -72,32 +72,32 @@ impl ListRootsResult {
     /// Checks every root with [`Root::check`].
     ///
     /// # Errors
-    /// Which root is unusable, and why.
+    /// A message that names the first invalid root and the reason.
     pub fn check(&self) -> Result<(), String> {
         self.roots.iter().try_for_each(Root::check)
     }
 }
 
-/// One directory or file that the server may operate on.
+/// A directory or file that the server may work on.
 ///
 /// Deprecated by SEP-2577; earliest removal: the first revision released on or after 2027-07-28.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Root {
-    /// Which directory or file, as a `file://` URI.
+    /// The directory or file, as a `file://` URI.
     pub uri: String,
-    /// A name for people.
+    /// The display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The `_meta` member.
     #[serde(rename = "_meta", default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<JsonObject>,
-    /// Members that this revision does not name.
+    /// Members that this revision does not define.
     #[serde(flatten)]
     pub extra: JsonObject,
 }
 
 impl Root {
-    /// A root without a name. [`Root::check`] says whether `uri` is usable.
+    /// Creates a root without a name. [`Root::check`] validates the URI.
     #[deprecated(
         note = "SEP-2577: roots are deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; pass directories or files as tool arguments, resource URIs or configuration"
     )]
@@ -111,28 +111,28 @@ impl Root {
         }
     }
 
-    /// The same root with a name for people.
+    /// Returns the root with a display name.
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// The same root with `_meta`.
+    /// Returns the root with `_meta`.
     #[must_use]
     pub fn with_meta(mut self, meta: JsonObject) -> Self {
         self.meta = Some(meta);
         self
     }
 
-    /// Checks the URI: it starts with `file://` (`client/roots#root`) and no segment of its path
-    /// climbs out of the directory it names (`client/roots#security-considerations`).
+    /// Checks that the URI starts with `file://` (`client/roots#root`) and that its path contains
+    /// no `..` segment (`client/roots#security-considerations`).
     ///
-    /// Escapes are decoded for the check alone, once, as whoever opens the file will. What the file
-    /// system says about the path (links, permissions) is not known here.
+    /// Percent-encoding is decoded once for the check, as it is when the file is opened. The file
+    /// system (links, permissions) is not consulted.
     ///
     /// # Errors
-    /// One sentence with the URI and what is wrong with it.
+    /// A message with the URI and the problem.
     pub fn check(&self) -> Result<(), String> {
         let uri = &self.uri;
         // RFC 3986, 3.1: the scheme is case-insensitive.
@@ -143,36 +143,20 @@ impl Root {
         let Some(path) = rest.find('/').map(|start| &rest[start..]) else {
             return Err(format!("root {uri:?} has no path"));
         };
-        let path =
-            percent_decoded(path).ok_or_else(|| format!("root {uri:?} has a malformed escape"))?;
+        let path = percent::decode(path)
+            .ok_or_else(|| format!("root {uri:?} has malformed percent-encoding"))?;
         if path.iter().any(|byte| byte.is_ascii_control()) {
             return Err(format!("root {uri:?} contains a control character"));
         }
-        // A backslash separates segments on Windows, so it does here.
+        // A backslash separates segments on Windows.
         if path
             .split(|byte| matches!(byte, b'/' | b'\\'))
             .any(|segment| segment == b"..")
         {
-            return Err(format!("root {uri:?} climbs out of its directory"));
+            return Err(format!("root {uri:?} contains a `..` segment"));
         }
         Ok(())
     }
-}
-
-/// Decodes `%XX` escapes once; `None` when an escape is cut short or not hexadecimal.
-fn percent_decoded(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = text.bytes();
-    let mut decoded = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        decoded.push(if byte == b'%' {
-            let high = char::from(bytes.next()?).to_digit(16)?;
-            let low = char::from(bytes.next()?).to_digit(16)?;
-            u8::try_from(high * 16 + low).ok()?
-        } else {
-            byte
-        });
-    }
-    Some(decoded)
 }
 
 #[cfg(test)]
@@ -190,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_keeps_its_order_and_bare_roots_stay_bare() {
+    fn a_list_keeps_its_order_and_omits_absent_members() {
         let result = ListRootsResult::new(vec![
             Root::new("file:///b"),
             Root::new("file:///a").with_name("A"),
@@ -227,7 +211,7 @@ mod tests {
 
     // spec: roots-04
     #[test]
-    fn a_root_that_climbs_is_refused_however_it_is_spelt() {
+    fn parent_segments_are_rejected_in_every_encoding() {
         for bad in [
             "file:///a/../b",
             "file:///a/%2e%2e/b",

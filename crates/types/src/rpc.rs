@@ -1,4 +1,4 @@
-//! JSON-RPC identifiers, tokens and errors.
+//! JSON-RPC ids, progress tokens and errors.
 
 use crate::{Printable, RawJson};
 use serde::de::{self, Visitor};
@@ -14,8 +14,7 @@ pub enum RequestId {
     String(Box<str>),
 }
 
-/// The token under which a request asks for progress: a string or an integer
-/// (`basic/patterns/progress`).
+/// The progress token of a request: a string or an integer (`basic/patterns/progress`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ProgressToken {
     /// An integer token.
@@ -24,13 +23,13 @@ pub enum ProgressToken {
     String(Box<str>),
 }
 
-/// The longest id, and the longest message of an error, that is displayed, in characters.
+/// The maximum lengths of a displayed id and a displayed error message, in characters.
 const MAX_SHOWN_ID: usize = 128;
 const MAX_SHOWN_MESSAGE: usize = 1000;
 
 macro_rules! string_or_integer {
     ($name:ident, $expects:literal) => {
-        /// As [`Printable`]: it is chosen by the other side.
+        /// Escaped by [`Printable`], since the other side may choose it.
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self {
@@ -97,11 +96,11 @@ pub mod code {
     pub const PARSE_ERROR: i64 = -32700;
     /// The message is JSON but not a JSON-RPC request or notification.
     pub const INVALID_REQUEST: i64 = -32600;
-    /// No such method, or one behind a capability that was not advertised.
+    /// The method does not exist, or requires a capability that was not advertised.
     pub const METHOD_NOT_FOUND: i64 = -32601;
-    /// The parameters are malformed, or name something that does not exist.
+    /// The parameters are malformed, or refer to something that does not exist.
     pub const INVALID_PARAMS: i64 = -32602;
-    /// The receiver failed.
+    /// An internal error of the receiver.
     pub const INTERNAL_ERROR: i64 = -32603;
     /// A mirrored HTTP header is missing, malformed or differs from the body.
     pub const HEADER_MISMATCH: i64 = -32020;
@@ -109,25 +108,24 @@ pub mod code {
     pub const MISSING_REQUIRED_CLIENT_CAPABILITY: i64 = -32021;
     /// The server does not implement the requested protocol version.
     pub const UNSUPPORTED_PROTOCOL_VERSION: i64 = -32022;
-    /// Resource not found, as revisions up to 2025-11-25 reported it. Accepted by clients, never
-    /// sent.
+    /// Resource not found, in revisions up to 2025-11-25. Accepted by clients, never sent.
     pub const LEGACY_RESOURCE_NOT_FOUND: i64 = -32002;
 }
 
 /// The `error` member of an error response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorObject {
-    /// What kind of error; see [`code`].
+    /// The error code; see [`code`].
     pub code: i64,
-    /// One concise sentence.
+    /// A concise sentence.
     pub message: String,
-    /// More about the error, defined by the sender.
+    /// Additional information, defined by the sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<RawJson>,
 }
 
 impl ErrorObject {
-    /// An error without `data`.
+    /// Creates an error without `data`.
     #[must_use]
     pub fn new(code: i64, message: impl Into<String>) -> Self {
         Self {
@@ -137,20 +135,20 @@ impl ErrorObject {
         }
     }
 
-    /// The same error with `data`.
+    /// Returns the error with `data`.
     #[must_use]
     pub fn with_data(mut self, data: RawJson) -> Self {
         self.data = Some(data);
         self
     }
 
-    /// `-32602` with a reason.
+    /// Creates an invalid params error (`-32602`).
     #[must_use]
     pub fn invalid_params(message: impl Into<String>) -> Self {
         Self::new(code::INVALID_PARAMS, message)
     }
 
-    /// `-32601` for `method`.
+    /// Creates a method not found error (`-32601`).
     #[must_use]
     pub fn method_not_found(method: &str) -> Self {
         Self::new(
@@ -159,14 +157,14 @@ impl ErrorObject {
         )
     }
 
-    /// `-32603`. What went wrong inside belongs in the log, not in `message`.
+    /// Creates an internal error (`-32603`). Details belong in the log, not in `message`.
     #[must_use]
     pub fn internal() -> Self {
         Self::new(code::INTERNAL_ERROR, "Internal error")
     }
 }
 
-/// The message as [`Printable`], since it may be the other side's, and the code.
+/// The message, escaped by [`Printable`] since it may come from the other side, and the code.
 impl fmt::Display for ErrorObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

@@ -1,4 +1,4 @@
-//! Sampling: the server asks the client's language model (`client/sampling`).
+//! Sampling: the server requests a completion from the client's model (`client/sampling`).
 //!
 //! Deprecated by SEP-2577 as of 2026-07-28. The earliest removal is the first revision released on
 //! or after 2027-07-28; until then servers and clients that sample stay valid. Call the provider of
@@ -27,43 +27,43 @@ use std::fmt;
 pub struct CreateMessageRequestParams {
     /// The conversation so far, oldest message first.
     pub messages: Vec<SamplingMessage>,
-    /// Which model would suit. The client may ignore this.
+    /// Preferences about the model. The client may ignore them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_preferences: Option<ModelPreferences>,
     /// The system prompt to use. The client may change or ignore it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_prompt: Option<String>,
-    /// Context of which servers to add to the prompt. The client may ignore this.
+    /// Which servers' context to add to the prompt. The client may ignore this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include_context: Option<IncludeContext>,
-    /// How random the answer may be; the range depends on the provider.
+    /// The sampling temperature; its range depends on the provider.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
         serialize_with = "plain"
     )]
     pub temperature: Option<f64>,
-    /// The most tokens to generate. The client must keep to it and may generate fewer.
+    /// The maximum number of tokens. The client must not exceed it.
     pub max_tokens: u64,
-    /// Texts that end the generation.
+    /// Sequences that end the generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_sequences: Option<Vec<String>>,
-    /// Parameters for the provider, passed through.
+    /// Provider-specific parameters, passed through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<JsonObject>,
-    /// Tools that the model may use. Needs the client capability `sampling.tools`.
+    /// Tools for the model. Requires the client capability `sampling.tools`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<Tool>>,
-    /// How the model uses the tools. Needs the client capability `sampling.tools`.
+    /// How the model may use the tools. Requires the client capability `sampling.tools`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<ToolChoice>,
-    /// Members that this revision does not name.
+    /// Members that this revision does not define.
     #[serde(flatten)]
     pub extra: JsonObject,
 }
 
 impl CreateMessageRequestParams {
-    /// Asks for the next message of a conversation in at most `max_tokens` tokens.
+    /// Creates a request for the next message of a conversation, of at most `max_tokens` tokens.
     #[deprecated(
         note = "SEP-2577: sampling is deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; call the provider of the model directly"
     )]
@@ -84,35 +84,35 @@ impl CreateMessageRequestParams {
         }
     }
 
-    /// The same request with model preferences.
+    /// Returns the request with model preferences.
     #[must_use]
     pub fn with_model_preferences(mut self, preferences: ModelPreferences) -> Self {
         self.model_preferences = Some(preferences);
         self
     }
 
-    /// The same request with a system prompt.
+    /// Returns the request with a system prompt.
     #[must_use]
     pub fn with_system_prompt(mut self, prompt: impl Into<String>) -> Self {
         self.system_prompt = Some(prompt.into());
         self
     }
 
-    /// The same request with context of other servers. Best left out; see [`IncludeContext`].
+    /// Returns the request with context of servers. Discouraged; see [`IncludeContext`].
     #[must_use]
     pub fn with_include_context(mut self, context: IncludeContext) -> Self {
         self.include_context = Some(context);
         self
     }
 
-    /// The same request with a temperature.
+    /// Returns the request with a temperature.
     #[must_use]
     pub fn with_temperature(mut self, temperature: f64) -> Self {
         self.temperature = Some(temperature);
         self
     }
 
-    /// The same request with texts that end the generation.
+    /// Returns the request with sequences that end the generation.
     #[must_use]
     pub fn with_stop_sequences<I: IntoIterator<Item: Into<String>>>(
         mut self,
@@ -122,44 +122,44 @@ impl CreateMessageRequestParams {
         self
     }
 
-    /// The same request with parameters for the provider.
+    /// Returns the request with provider-specific parameters.
     #[must_use]
     pub fn with_metadata(mut self, metadata: JsonObject) -> Self {
         self.metadata = Some(metadata);
         self
     }
 
-    /// The same request with tools for the model.
+    /// Returns the request with tools for the model.
     #[must_use]
     pub fn with_tools(mut self, tools: Vec<Tool>) -> Self {
         self.tools = Some(tools);
         self
     }
 
-    /// The same request with a rule for the use of tools.
+    /// Returns the request with a tool choice.
     #[must_use]
     pub fn with_tool_choice(mut self, choice: ToolChoice) -> Self {
         self.tool_choice = Some(choice);
         self
     }
 
-    /// Whether this may only be sent to a client that declares `sampling.tools`
+    /// Returns whether the request requires the client capability `sampling.tools`
     /// (`client/sampling#capabilities`).
     #[must_use]
     pub fn uses_tools(&self) -> bool {
         self.tools.is_some() || self.tool_choice.is_some()
     }
 
-    /// Checks what the types cannot express: the rules for tool calls and their results
-    /// (`client/sampling#message-content-constraints`) and the range of the model priorities.
+    /// Checks the rules for tool calls and their results
+    /// (`client/sampling#message-content-constraints`), and the range of the model priorities:
     ///
-    /// - A user message with a tool result holds tool results alone.
-    /// - Each assistant message that calls tools is followed at once by a user message that answers
-    ///   every call.
-    /// - Each tool result answers a call of the message before it.
+    /// - A user message with a tool result contains only tool results.
+    /// - An assistant message with tool calls is followed by a user message with a result for each
+    ///   call.
+    /// - Each tool result belongs to a call of the previous message.
     ///
     /// # Errors
-    /// Which message breaks which rule.
+    /// A message that names the first violation.
     pub fn validate(&self) -> Result<(), String> {
         if let Some(preferences) = &self.model_preferences {
             preferences.validate()?;
@@ -168,31 +168,31 @@ impl CreateMessageRequestParams {
     }
 }
 
-/// The client's answer to `sampling/createMessage`: one message of its model.
+/// The client's response to `sampling/createMessage`: one message of its model.
 ///
 /// Deprecated by SEP-2577; earliest removal: the first revision released on or after 2027-07-28.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CreateMessageResult {
-    /// Who speaks; normally the assistant.
+    /// The role, normally the assistant.
     pub role: Role,
-    /// What the model said.
+    /// The content of the message.
     pub content: SamplingMessageContent,
-    /// The name of the model that was used.
+    /// The name of the model.
     pub model: String,
-    /// Why the model stopped, if known.
+    /// The reason why the model stopped, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_reason: Option<StopReason>,
     /// The `_meta` member.
     #[serde(rename = "_meta", default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<JsonObject>,
-    /// Members that this revision does not name.
+    /// Members that this revision does not define.
     #[serde(flatten)]
     pub extra: JsonObject,
 }
 
 impl CreateMessageResult {
-    /// An answer of `model` in the role of the assistant.
+    /// Creates a response of `model` in the role of the assistant.
     #[deprecated(
         note = "SEP-2577: sampling is deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; call the provider of the model directly"
     )]
@@ -208,22 +208,22 @@ impl CreateMessageResult {
         }
     }
 
-    /// The same answer with the reason why the model stopped.
+    /// Returns the response with the reason why the model stopped.
     #[must_use]
     pub fn with_stop_reason(mut self, reason: StopReason) -> Self {
         self.stop_reason = Some(reason);
         self
     }
 
-    /// The same answer with `_meta`.
+    /// Returns the response with `_meta`.
     #[must_use]
     pub fn with_meta(mut self, meta: JsonObject) -> Self {
         self.meta = Some(meta);
         self
     }
 
-    /// The answer as a message of the conversation, `_meta` of it and of its blocks included, so
-    /// that the next request may carry it (`client/sampling#multi-turn-tool-loop`).
+    /// Converts the response to a message for the next request, including `_meta` of the response
+    /// and of its blocks (`client/sampling#multi-turn-tool-loop`).
     #[must_use]
     pub fn into_message(self) -> SamplingMessage {
         SamplingMessage {
@@ -235,7 +235,7 @@ impl CreateMessageResult {
     }
 }
 
-/// How the model may use the tools it is given. The default is `auto`.
+/// How the model may use the tools. The default is `auto`.
 ///
 /// Deprecated by SEP-2577; earliest removal: the first revision released on or after 2027-07-28.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -243,13 +243,13 @@ pub struct ToolChoice {
     /// The mode; absent means [`ToolChoiceMode::Auto`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<ToolChoiceMode>,
-    /// Members that this revision does not name.
+    /// Members that this revision does not define.
     #[serde(flatten)]
     pub extra: JsonObject,
 }
 
 impl ToolChoice {
-    /// A choice with a mode.
+    /// Creates a choice with this mode.
     #[deprecated(
         note = "SEP-2577: sampling is deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; call the provider of the model directly"
     )]
@@ -275,39 +275,40 @@ pub enum ToolChoiceMode {
     None,
 }
 
-/// Context of which servers the client should add to the prompt.
+/// Which servers' context the client should add to the prompt.
 ///
-/// Every value but [`IncludeContext::None`] is deprecated by SEP-2596 since 2025-11-25, goes away
-/// with sampling at the latest, and needs the client capability `sampling.context`.
+/// All values but [`IncludeContext::None`] are deprecated by SEP-2596 since 2025-11-25, will be
+/// removed with sampling at the latest, and require the client capability `sampling.context`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum IncludeContext {
     /// No context; the default.
     #[default]
     None,
-    /// Context of the server that asks. Deprecated.
+    /// Context of the requesting server. Deprecated.
     ThisServer,
-    /// Context of every server that the client is connected to. Deprecated.
+    /// Context of all connected servers. Deprecated.
     AllServers,
 }
 
-/// Why a model stopped. The set is open: providers have reasons of their own.
+/// The reason why a model stopped. The set is open, since providers define their own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum StopReason {
-    /// `endTurn`: the assistant was done.
+    /// `endTurn`: the model finished its turn.
     EndTurn,
-    /// `stopSequence`: one of the stop sequences came up.
+    /// `stopSequence`: the model generated a stop sequence.
     StopSequence,
-    /// `maxTokens`: the limit was reached.
+    /// `maxTokens`: the token limit was reached.
     MaxTokens,
-    /// `toolUse`: the model wants to use tools.
+    /// `toolUse`: the model calls tools.
     ToolUse,
-    /// Any other reason, as the client gave it.
+    /// Any other reason, as the client sent it.
     Other(String),
 }
 
 impl StopReason {
-    /// The reason as it is on the wire.
+    /// Returns the reason on the wire.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -356,7 +357,7 @@ impl<'de> Deserialize<'de> for StopReason {
     }
 }
 
-/// Writes `1`, not `1.0`, as the sender of the number did.
+/// Serialises integers without a fraction: `1`, not `1.0`.
 fn plain<S: Serializer>(number: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
     number.map(Plain::from).serialize(serializer)
 }

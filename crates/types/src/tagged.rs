@@ -1,10 +1,10 @@
-//! Unions told apart by their `type` member, and by nothing else.
+//! The `tagged!` macro, which declares a union distinguished by its `type` member.
 
-/// Declares a union of objects declared with `object!`, with its codec.
+/// Declares a union of `object!` types, with its codec.
 ///
-/// The usual case, `type` first, is decoded straight into the variant. Members before `type` are
-/// set aside until it is known. With `else { Unknown(JsonObject) }` a type that this revision does
-/// not have is kept whole; without it, such a type is an error.
+/// If `type` comes first, as usual, the rest is decoded directly into the variant. Otherwise the
+/// members before it are buffered. With `else { Unknown(JsonObject) }` an object of an unknown type
+/// is kept as it is; without it, an unknown type is an error.
 macro_rules! tagged {
     (
         $(#[$attr:meta])*
@@ -41,12 +41,12 @@ macro_rules! tagged {
             fn from_members<A: serde::de::MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
                 use serde::de::Error as _;
                 let mut before = $crate::JsonObject::new();
-                while let Some(key) = map.next_key::<$crate::object::Key<'de>>()? {
+                while let Some(key) = map.next_key::<$crate::object::MemberKey<'de>>()? {
                     if key.as_str() != "type" {
                         before.insert(key.into_string(), map.next_value()?);
                         continue;
                     }
-                    let tag = map.next_value::<$crate::object::Key<'de>>()?;
+                    let tag = map.next_value::<$crate::object::MemberKey<'de>>()?;
                     return match tag.as_str() {
                         $($tag if before.is_empty() => {
                             <$ty as $crate::object::FromMembers<'de>>::from_members(map).map(Self::$variant)
@@ -91,7 +91,7 @@ macro_rules! other {
     }};
 }
 
-/// Moves the members that `map` still holds to `object`.
+/// Moves the remaining members of `map` to `object`.
 pub(crate) fn drain<'de, A: serde::de::MapAccess<'de>>(
     mut map: A,
     object: &mut crate::JsonObject,

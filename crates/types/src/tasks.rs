@@ -1,4 +1,4 @@
-//! The Tasks extension (`io.modelcontextprotocol/tasks`): calls whose result is fetched later.
+//! The Tasks extension (`io.modelcontextprotocol/tasks`): requests whose result is fetched later.
 
 use crate::{ErrorObject, InputRequests, InputResponses, JsonObject};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -8,84 +8,85 @@ pub const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
 /// The methods of the extension.
 pub mod task_method {
-    /// How a task stands.
+    /// Returns the state of a task.
     pub const GET: &str = "tasks/get";
-    /// Answers for a task that asks.
+    /// Sends responses to the input requests of a task.
     pub const UPDATE: &str = "tasks/update";
-    /// Nobody wants the task any more.
+    /// Cancels a task.
     pub const CANCEL: &str = "tasks/cancel";
-    /// The notification that a task stands otherwise.
+    /// Notifies the client of a changed task.
     pub const CHANGED: &str = "notifications/tasks";
 }
 
-/// How a task stands (`tasks#task-status`).
+/// The status of a task (`tasks#task-status`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskStatus {
-    /// It is being worked on.
+    /// The task is in progress.
     Working,
-    /// It waits for answers from the client.
+    /// The task waits for input from the client.
     InputRequired,
-    /// It has its result, which may be that the tool failed.
+    /// The task has a result, which may be that the tool failed.
     Completed,
-    /// It was cancelled before it had one.
+    /// The task was cancelled before it completed.
     Cancelled,
-    /// It ended with a JSON-RPC error.
+    /// The task ended with a JSON-RPC error.
     Failed,
 }
 
 impl TaskStatus {
-    /// Whether this is the end of it.
+    /// Returns whether the status is final.
     #[must_use]
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Completed | Self::Cancelled | Self::Failed)
     }
 }
 
-/// A task, as `CreateTaskResult` carries it; `resultType` is written and read by whoever knows
-/// which result is at hand.
+/// A task, as in `CreateTaskResult`. `resultType` is not part of it: the code that writes or reads
+/// the envelope handles it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Task {
-    /// Its name, which only its owner knows.
+    /// The id, a secret of the task's owner.
     pub task_id: String,
-    /// How it stands.
+    /// The status.
     pub status: TaskStatus,
-    /// What there is to say about that.
+    /// A description of the status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_message: Option<String>,
-    /// When it was created, in ISO 8601.
+    /// The time of creation, in ISO 8601.
     pub created_at: String,
-    /// When it changed last, in ISO 8601.
+    /// The time of the last change, in ISO 8601.
     pub last_updated_at: String,
-    /// For how long after its creation it is kept at least, in milliseconds; `None` for ever.
-    #[serde(deserialize_with = "there")]
+    /// How long the task is kept at least after its creation, in milliseconds; `None` for
+    /// indefinitely.
+    #[serde(deserialize_with = "required_nullable")]
     pub ttl_ms: Option<u64>,
-    /// How often to ask, in milliseconds.
+    /// The suggested polling interval, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub poll_interval_ms: Option<u64>,
 }
 
-/// `null` means something here, and absence does not.
-fn there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+/// Decodes a member that may be `null`, but not absent.
+fn required_nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     Option::deserialize(deserializer)
 }
 
-/// A task with what its status brings along, as `tasks/get` answers and `notifications/tasks`
-/// tells.
+/// A task with the details of its status, as in the result of `tasks/get` and in
+/// `notifications/tasks`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DetailedTask {
     /// The task.
     #[serde(flatten)]
     pub task: Task,
-    /// All that it asks for, when it requires input.
+    /// All outstanding input requests, if the status is `input_required`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_requests: Option<InputRequests>,
-    /// What the call has come to, when it is completed.
+    /// The result of the request, if the status is `completed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<JsonObject>,
-    /// The error that it ended with, when it failed.
+    /// The error, if the status is `failed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorObject>,
 }
@@ -94,7 +95,7 @@ pub struct DetailedTask {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskParams {
-    /// Which task.
+    /// The id of the task.
     pub task_id: String,
 }
 
@@ -102,9 +103,9 @@ pub struct TaskParams {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateTaskParams {
-    /// Which task.
+    /// The id of the task.
     pub task_id: String,
-    /// The answers to what it asks.
+    /// The responses to its input requests.
     pub input_responses: InputResponses,
 }
 
@@ -115,7 +116,7 @@ mod tests {
 
     // spec: ext-tasks-16, ext-tasks-48
     #[test]
-    fn tasks_come_back_as_they_were() {
+    fn tasks_round_trip() {
         for (wire, status) in [
             (json!({"status": "working"}), TaskStatus::Working),
             (
@@ -145,7 +146,7 @@ mod tests {
             json!({"taskId": "t", "status": "working", "createdAt": "a", "lastUpdatedAt": "b"});
         assert!(
             serde_json::from_value::<Task>(without_ttl).is_err(),
-            "null is not the same as nothing"
+            "`ttlMs` may be null, but not absent"
         );
     }
 }

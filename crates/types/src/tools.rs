@@ -10,21 +10,21 @@ object! {
     #[derive(Default)]
     pub struct Tool {
         required {
-            /// The name for programs.
+            /// The programmatic name.
             name: String = "name",
-            /// The JSON Schema of the arguments; `type` is `object` at its root.
+            /// The JSON Schema of the arguments, with `"type": "object"` at its root.
             input_schema: JsonObject = "inputSchema",
         }
         optional {
-            /// The name for people.
+            /// The display name.
             title / with_title: String = "title",
-            /// What the tool does, for the model.
+            /// A description of the tool for the model.
             description / with_description: String = "description",
-            /// Icons for a user interface.
+            /// Icons to display.
             icons / with_icons: Vec<Icon> = "icons",
             /// The JSON Schema of `structuredContent`.
             output_schema / with_output_schema: JsonObject = "outputSchema",
-            /// Hints about what the tool does to the world.
+            /// Hints about the tool's behaviour.
             annotations / with_annotations: ToolAnnotations = "annotations",
             /// The `_meta` member.
             meta / with_meta: JsonObject = "_meta",
@@ -34,7 +34,7 @@ object! {
 }
 
 impl Tool {
-    /// The name to show to people: the title, else the one in the annotations, else the name.
+    /// Returns the name to display: the title, else the title in the annotations, else the name.
     #[must_use]
     pub fn display_name(&self) -> &str {
         let annotated = || self.annotations.as_ref()?.title.as_deref();
@@ -46,20 +46,20 @@ impl Tool {
 }
 
 object! {
-    /// Hints about a tool. A server that is not trusted can lie in them: never decide by them
-    /// alone.
+    /// Hints about a tool's behaviour. They are not guaranteed to be true: never base decisions on
+    /// the hints of an untrusted server.
     #[derive(Default)]
     pub struct ToolAnnotations {
         optional {
-            /// The name for people.
+            /// The display name.
             title / with_title: String = "title",
             /// The tool does not modify its environment.
             read_only_hint / with_read_only_hint: bool = "readOnlyHint",
             /// The tool may destroy or overwrite something.
             destructive_hint / with_destructive_hint: bool = "destructiveHint",
-            /// Calling again with the same arguments changes nothing more.
+            /// Repeating a call with the same arguments has no additional effect.
             idempotent_hint / with_idempotent_hint: bool = "idempotentHint",
-            /// The tool deals with an open world of external entities.
+            /// The tool interacts with external entities.
             open_world_hint / with_open_world_hint: bool = "openWorldHint",
         }
         open extra;
@@ -67,27 +67,27 @@ object! {
 }
 
 impl ToolAnnotations {
-    /// Whether the tool leaves its environment alone; `false` unless stated.
+    /// Returns whether the tool does not modify its environment; `false` by default.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         self.read_only_hint.unwrap_or(false)
     }
 
-    /// Whether the tool may destroy something; `true` unless stated. Means nothing for a read-only
-    /// tool.
+    /// Returns whether the tool may destroy something; `true` by default. Meaningless for a
+    /// read-only tool.
     #[must_use]
     pub fn is_destructive(&self) -> bool {
         self.destructive_hint.unwrap_or(true)
     }
 
-    /// Whether calling twice is as good as once; `false` unless stated. Means nothing for a
-    /// read-only tool.
+    /// Returns whether repeating a call has no additional effect; `false` by default. Meaningless
+    /// for a read-only tool.
     #[must_use]
     pub fn is_idempotent(&self) -> bool {
         self.idempotent_hint.unwrap_or(false)
     }
 
-    /// Whether the tool deals with an open world; `true` unless stated.
+    /// Returns whether the tool interacts with external entities; `true` by default.
     #[must_use]
     pub fn is_open_world(&self) -> bool {
         self.open_world_hint.unwrap_or(true)
@@ -103,13 +103,13 @@ object! {
             tools: Vec<Tool> = "tools",
         }
         defaulted {
-            /// How long the result stays fresh, in milliseconds.
+            /// How long the result may be cached, in milliseconds.
             ttl_ms: u64 = "ttlMs" as Ttl,
-            /// Who may share a cached copy.
+            /// Who may be served a cached copy.
             cache_scope: CacheScope = "cacheScope",
         }
         optional {
-            /// Where the next page starts. Any string, even an empty one, means that there is one.
+            /// The cursor of the next page; absent on the last page. It may be an empty string.
             next_cursor / with_next_cursor: String = "nextCursor",
             /// The `_meta` member.
             meta / with_meta: JsonObject = "_meta",
@@ -124,15 +124,15 @@ object! {
     #[derive(Default)]
     pub struct CallToolRequestParams {
         required {
-            /// The tool to call.
+            /// The name of the tool.
             name: String = "name",
         }
         optional {
-            /// What to call it with.
+            /// The arguments of the call.
             arguments / with_arguments: JsonObject = "arguments",
-            /// The answers to the input requests of the round before.
+            /// The answers to the input requests of the previous round.
             input_responses / with_input_responses: JsonObject = "inputResponses",
-            /// The state of the round before, as the server sent it.
+            /// The `requestState` of the previous round, unchanged.
             request_state / with_request_state: String = "requestState",
         }
     }
@@ -147,14 +147,14 @@ object! {
             content: Vec<ContentBlock> = "content",
         }
         optional {
-            /// Whether the tool failed; absent means no. Failures of the protocol are errors, not
-            /// results.
+            /// Whether the tool failed; absent means `false`. Protocol errors are JSON-RPC errors,
+            /// not results.
             is_error / with_is_error: bool = "isError",
             /// The `_meta` member.
             meta / with_meta: JsonObject = "_meta",
         }
         nullable {
-            /// The result for programs: any JSON value, `null` included, that fits the tool's
+            /// The structured result: any JSON value, `null` included, that matches the tool's
             /// `outputSchema`.
             structured_content / with_structured_content: JsonValue = "structuredContent",
         }
@@ -164,26 +164,26 @@ object! {
 }
 
 impl CallToolResult {
-    /// One block of text.
+    /// Creates a result with one text block.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
         Self::new([ContentBlock::text(text)])
     }
 
-    /// The tool failed, and this says why; the model reads it and may try again.
+    /// Creates the result of a failed tool, with a text for the model, which may retry.
     #[must_use]
     pub fn error(text: impl Into<String>) -> Self {
         Self::text(text).with_is_error(true)
     }
 
-    /// A structured result, with its JSON text as content for clients that do not look at the
-    /// structure.
+    /// Creates a structured result, with its JSON text as a text block for clients that ignore
+    /// `structuredContent`.
     #[must_use]
     pub fn structured(value: JsonValue) -> Self {
         Self::text(value.to_string()).with_structured_content(value)
     }
 
-    /// Whether the tool failed.
+    /// Returns whether the tool failed.
     #[must_use]
     pub fn failed(&self) -> bool {
         self.is_error == Some(true)

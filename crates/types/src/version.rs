@@ -4,8 +4,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::str::FromStr;
 
-/// A revision of the protocol that this project knows, oldest first.
+/// A known revision of the protocol, ordered from oldest to newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum ProtocolVersion {
     /// `2024-11-05`.
     V2024_11_05,
@@ -13,9 +14,9 @@ pub enum ProtocolVersion {
     V2025_03_26,
     /// `2025-06-18`.
     V2025_06_18,
-    /// `2025-11-25`, the last one with a handshake.
+    /// `2025-11-25`, the last revision with a handshake.
     V2025_11_25,
-    /// `2026-07-28`, the first one in which every request stands alone.
+    /// `2026-07-28`, the first stateless revision.
     V2026_07_28,
 }
 
@@ -32,7 +33,7 @@ impl ProtocolVersion {
         Self::V2026_07_28,
     ];
 
-    /// The name on the wire.
+    /// Returns the name on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -44,7 +45,7 @@ impl ProtocolVersion {
         }
     }
 
-    /// Whether requests carry their own metadata, instead of leaning on a handshake
+    /// Returns whether each request carries its own metadata, instead of relying on a handshake
     /// (`basic/versioning`).
     #[must_use]
     pub const fn is_modern(self) -> bool {
@@ -58,7 +59,7 @@ impl fmt::Display for ProtocolVersion {
     }
 }
 
-/// The text is not the name of a known [`ProtocolVersion`].
+/// The error for a text that is not the name of a known [`ProtocolVersion`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownProtocolVersion;
 

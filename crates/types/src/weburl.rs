@@ -1,29 +1,29 @@
-//! The few parts of a web address that decide whom one talks to.
+//! The parts of an `http` or `https` URL that identify the server.
 //!
-//! Stricter than a browser on purpose. What parsers disagree about (backslashes, spaces, control
-//! characters, credentials, hosts outside ASCII, escapes in the host) is refused, so that the host
-//! which is checked here is the host that is asked later, whatever library does it.
+//! Deliberately stricter than a browser, and therefore not the `url` crate, which implements the
+//! lenient WHATWG rules. Whatever parsers disagree about (backslashes, spaces, control characters,
+//! credentials, hosts outside ASCII, escapes in the host) is rejected, so that every other parser
+//! finds the host that is checked here.
 
 use std::fmt;
 
-/// Longer addresses than this are refused.
+/// The maximum length of a URL in bytes.
 const MAX_LEN: usize = 8 * 1024;
 
-/// The scheme, host and port of an `http` or `https` URL. Two of them are equal when the origins
-/// are.
+/// The scheme, host and port of an `http` or `https` URL. Equality is equality of origins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WebUrl {
     /// Whether the scheme is `https`.
     pub(crate) secure: bool,
-    /// The host in lower case; an IPv6 address keeps its brackets.
+    /// The host in lower case; an IPv6 address is in brackets.
     pub(crate) host: String,
-    /// The port, the default one of the scheme included.
+    /// The port, or the default port of the scheme.
     pub(crate) port: u16,
 }
 
-/// Why an address is not a [`WebUrl`].
+/// Why a text is not a [`WebUrl`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Malformed {
+pub(crate) enum WebUrlError {
     TooLong,
     Characters,
     Scheme,
@@ -32,12 +32,12 @@ pub(crate) enum Malformed {
     Port,
 }
 
-impl fmt::Display for Malformed {
+impl fmt::Display for WebUrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TooLong => "longer than 8 KiB",
-            Self::Characters => "contains a character that has to be escaped",
-            Self::Scheme => "neither http:// nor https://",
+            Self::Characters => "contains a character that must be percent-encoded",
+            Self::Scheme => "does not start with http:// or https://",
             Self::Credentials => "contains a user name or password",
             Self::Host => "the host is missing or malformed",
             Self::Port => "the port is malformed",
@@ -46,38 +46,38 @@ impl fmt::Display for Malformed {
 }
 
 impl WebUrl {
-    /// Takes `url` apart.
-    pub(crate) fn parse(url: &str) -> Result<Self, Malformed> {
+    /// Parses a URL.
+    pub(crate) fn parse(url: &str) -> Result<Self, WebUrlError> {
         if url.len() > MAX_LEN {
-            return Err(Malformed::TooLong);
+            return Err(WebUrlError::TooLong);
         }
         if url
             .bytes()
             .any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'\\' | b'"' | b'<' | b'>'))
         {
-            return Err(Malformed::Characters);
+            return Err(WebUrlError::Characters);
         }
-        let (scheme, rest) = url.split_once("://").ok_or(Malformed::Scheme)?;
+        let (scheme, rest) = url.split_once("://").ok_or(WebUrlError::Scheme)?;
         let secure = match scheme.to_ascii_lowercase().as_str() {
             "https" => true,
             "http" => false,
-            _ => return Err(Malformed::Scheme),
+            _ => return Err(WebUrlError::Scheme),
         };
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         if authority.contains('@') {
-            return Err(Malformed::Credentials);
+            return Err(WebUrlError::Credentials);
         }
         let (host, port) = split_port(authority)?;
         if !is_host(host) {
-            return Err(Malformed::Host);
+            return Err(WebUrlError::Host);
         }
         let default = if secure { 443 } else { 80 };
         let port = match port {
             None | Some("") => default,
             Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                digits.parse().map_err(|_| Malformed::Port)?
+                digits.parse().map_err(|_| WebUrlError::Port)?
             }
-            Some(_) => return Err(Malformed::Port),
+            Some(_) => return Err(WebUrlError::Port),
         };
         Ok(Self {
             secure,
@@ -86,7 +86,7 @@ impl WebUrl {
         })
     }
 
-    /// Whether the host is this machine.
+    /// Returns whether the host is a loopback name or address.
     pub(crate) fn is_loopback(&self) -> bool {
         self.host == "localhost"
             || self.host == "[::1]"
@@ -97,16 +97,16 @@ impl WebUrl {
     }
 }
 
-/// Splits the port off; the colons of an IPv6 address are inside its brackets.
-fn split_port(authority: &str) -> Result<(&str, Option<&str>), Malformed> {
+/// Splits an authority into host and port. An IPv6 address is in brackets, colons included.
+fn split_port(authority: &str) -> Result<(&str, Option<&str>), WebUrlError> {
     if authority.starts_with('[') {
-        let end = authority.find(']').ok_or(Malformed::Host)? + 1;
+        let end = authority.find(']').ok_or(WebUrlError::Host)? + 1;
         return match &authority[end..] {
             "" => Ok((authority, None)),
             rest => rest
                 .strip_prefix(':')
                 .map(|port| (&authority[..end], Some(port)))
-                .ok_or(Malformed::Host),
+                .ok_or(WebUrlError::Host),
         };
     }
     Ok(match authority.split_once(':') {
@@ -115,7 +115,7 @@ fn split_port(authority: &str) -> Result<(&str, Option<&str>), Malformed> {
     })
 }
 
-/// A host name, an IPv4 address or an IPv6 address in brackets.
+/// Returns whether the text is a host name, an IPv4 address, or an IPv6 address in brackets.
 fn is_host(host: &str) -> bool {
     if let Some(address) = host
         .strip_prefix('[')
@@ -170,33 +170,33 @@ mod tests {
     }
 
     #[test]
-    fn what_parsers_disagree_about_is_refused() {
+    fn urls_that_parsers_read_differently_are_rejected() {
         let cases = [
             (
                 "https://good.example\\@evil.example/",
-                Malformed::Characters,
+                WebUrlError::Characters,
             ),
-            ("https://good.example/\n", Malformed::Characters),
-            ("https://b\u{fc}cher.example/", Malformed::Characters),
-            ("https://user@evil.example/", Malformed::Credentials),
-            ("https://a:b@evil.example/", Malformed::Credentials),
-            ("https:evil.example", Malformed::Scheme),
-            ("javascript://x/%0aalert(1)", Malformed::Scheme),
-            ("https:///path", Malformed::Host),
-            ("https://%65vil.example/", Malformed::Host),
-            ("https://[::1", Malformed::Host),
-            ("https://[evil]/", Malformed::Host),
-            ("https://[::1]x/", Malformed::Host),
-            ("https://a..b/", Malformed::Host),
-            ("https://a:+80/", Malformed::Port),
-            ("https://a:65536/", Malformed::Port),
+            ("https://good.example/\n", WebUrlError::Characters),
+            ("https://b\u{fc}cher.example/", WebUrlError::Characters),
+            ("https://user@evil.example/", WebUrlError::Credentials),
+            ("https://a:b@evil.example/", WebUrlError::Credentials),
+            ("https:evil.example", WebUrlError::Scheme),
+            ("javascript://x/%0aalert(1)", WebUrlError::Scheme),
+            ("https:///path", WebUrlError::Host),
+            ("https://%65vil.example/", WebUrlError::Host),
+            ("https://[::1", WebUrlError::Host),
+            ("https://[evil]/", WebUrlError::Host),
+            ("https://[::1]x/", WebUrlError::Host),
+            ("https://a..b/", WebUrlError::Host),
+            ("https://a:+80/", WebUrlError::Port),
+            ("https://a:65536/", WebUrlError::Port),
         ];
         for (url, problem) in cases {
             assert_eq!(WebUrl::parse(url), Err(problem), "{url}");
         }
         assert_eq!(
             WebUrl::parse(&format!("https://a/{}", "x".repeat(MAX_LEN))),
-            Err(Malformed::TooLong)
+            Err(WebUrlError::TooLong)
         );
     }
 }

@@ -1,5 +1,4 @@
-//! How values are read: by their tag and their names, tolerant where the specification says so and
-//! nowhere else.
+//! Decoding by tag and member name, lenient only where the specification says so.
 
 use carryall_types::{
     CacheScope, CallToolResult, CompletionReference, ContentBlock, DiscoverResult, ErrorObject,
@@ -20,7 +19,7 @@ fn tools_page(hints: serde_json::Value) -> ListToolsResult {
 
 // spec: caching-07, caching-08
 #[test]
-fn a_ttl_that_is_no_positive_number_counts_as_zero() {
+fn a_ttl_that_is_not_a_positive_number_is_zero() {
     for ttl in [
         json!(-1),
         json!(i64::MIN),
@@ -39,7 +38,7 @@ fn a_ttl_that_is_no_positive_number_counts_as_zero() {
 }
 
 #[test]
-fn a_ttl_is_cut_to_whole_milliseconds_and_to_an_exact_integer() {
+fn a_ttl_is_truncated_to_a_safe_integer() {
     assert_eq!(tools_page(json!({ "ttlMs": 1500.9 })).ttl_ms, 1500);
     assert_eq!(tools_page(json!({ "ttlMs": 60_000 })).ttl_ms, 60_000);
     for huge in [json!(u64::MAX), json!(1e300)] {
@@ -48,7 +47,7 @@ fn a_ttl_is_cut_to_whole_milliseconds_and_to_an_exact_integer() {
 }
 
 #[test]
-fn only_the_word_public_is_public() {
+fn only_public_decodes_as_public() {
     for scope in ["", "Public", "PUBLIC", "shared", "private"]
         .map(|s| json!(s))
         .into_iter()
@@ -100,7 +99,7 @@ fn cacheable_results_always_carry_both_hints() {
 
 // spec: pagination-04
 #[test]
-fn an_empty_cursor_is_a_cursor_and_null_is_none() {
+fn an_empty_cursor_is_present_and_null_is_absent() {
     assert_eq!(
         tools_page(json!({ "nextCursor": "" }))
             .next_cursor
@@ -128,14 +127,14 @@ fn an_absent_result_type_is_complete() {
 }
 
 #[test]
-fn an_input_required_result_is_no_tool_result() {
+fn an_input_required_result_is_not_a_tool_result() {
     let other = json!({ "resultType": "input_required", "inputRequests": {}, "requestState": "s" });
     let error = serde_json::from_value::<CallToolResult>(other).expect_err("has no content");
     assert!(error.to_string().contains("content"), "{error}");
 }
 
 #[test]
-fn null_is_a_structured_content_and_absence_is_none() {
+fn null_structured_content_differs_from_absent() {
     let null: CallToolResult =
         serde_json::from_str(r#"{"content":[],"structuredContent":null}"#).expect("decodes");
     assert_eq!(null.structured_content, Some(json!(null)));
@@ -145,7 +144,7 @@ fn null_is_a_structured_content_and_absence_is_none() {
 }
 
 #[test]
-fn null_stands_for_an_absent_optional_member() {
+fn null_means_an_absent_optional_member() {
     let text = r#"{"name":"n","version":"1","title":null,"icons":null}"#;
     assert_eq!(
         serde_json::from_str::<Implementation>(text).expect("decodes"),
@@ -155,7 +154,7 @@ fn null_stands_for_an_absent_optional_member() {
 }
 
 #[test]
-fn a_member_that_occurs_twice_is_refused() {
+fn duplicate_members_are_rejected() {
     for text in [
         r#"{"name":"a","version":"1","name":"b"}"#,
         r#"{"name":"a","version":"1","title":"a","title":"b"}"#,
@@ -176,7 +175,7 @@ fn a_member_that_occurs_twice_is_refused() {
 }
 
 #[test]
-fn escaped_keys_are_the_same_keys() {
+fn escaped_keys_are_decoded() {
     let read: Implementation =
         serde_json::from_str(r#"{"n\u0061me":"n","version":"1","\u0078":1}"#).expect("decodes");
     assert_eq!(read.name, "n");
@@ -184,7 +183,7 @@ fn escaped_keys_are_the_same_keys() {
 }
 
 #[test]
-fn only_objects_are_objects() {
+fn other_values_than_objects_are_rejected() {
     for text in ["[]", "[\"n\",\"1\"]", "\"n\"", "null", "1"] {
         assert!(
             serde_json::from_str::<Implementation>(text).is_err(),
@@ -198,7 +197,7 @@ fn only_objects_are_objects() {
 }
 
 #[test]
-fn content_is_read_by_its_type_and_not_by_its_shape() {
+fn content_is_decoded_by_type_not_by_shape() {
     let link = json!({ "uri": "u:", "name": "n", "text": "t", "data": "AA==", "mimeType": "a/b", "type": "resource_link" });
     let ContentBlock::ResourceLink(link) = serde_json::from_value(link).expect("decodes") else {
         panic!("type decides")
@@ -283,7 +282,7 @@ fn resource_contents_have_either_text_or_a_blob() {
 }
 
 #[test]
-fn a_resource_becomes_a_link_with_nothing_lost() {
+fn a_resource_converts_to_a_link_without_loss() {
     let resource = json!({ "uri": "u:", "name": "n", "size": 3, "_meta": { "k": 1 }, "x": 1 });
     let read: carryall_types::Resource = serde_json::from_value(resource.clone()).expect("decodes");
     assert_eq!(
@@ -294,7 +293,7 @@ fn a_resource_becomes_a_link_with_nothing_lost() {
 
 // spec: tools-33
 #[test]
-fn the_display_name_is_the_title_then_the_annotated_title_then_the_name() {
+fn the_display_name_falls_back_from_title_to_annotation_to_name() {
     let read = |value| serde_json::from_value::<Tool>(value).expect("decodes");
     let all = read(
         json!({ "name": "n", "title": "t", "annotations": { "title": "a" }, "inputSchema": {} }),
@@ -321,7 +320,7 @@ fn the_display_name_is_the_title_then_the_annotated_title_then_the_name() {
 
 // spec: tools-33
 #[test]
-fn hints_that_are_not_given_have_the_defaults_of_the_schema() {
+fn absent_hints_have_the_defaults_of_the_schema() {
     let none = carryall_types::ToolAnnotations::new();
     assert_eq!(
         [
@@ -350,7 +349,7 @@ fn hints_that_are_not_given_have_the_defaults_of_the_schema() {
 
 // spec: tools-19, tools-31
 #[test]
-fn tool_results_say_what_they_are() {
+fn tool_result_constructors_set_content_and_error() {
     for value in [json!({ "a": 1 }), json!([1, 2]), json!(null), json!(5)] {
         let result = CallToolResult::structured(value.clone());
         assert_eq!(
@@ -382,7 +381,7 @@ fn logging_levels_are_a_closed_and_ordered_set() {
 }
 
 #[test]
-fn a_completion_is_capped_at_a_hundred_values() {
+fn a_completion_has_at_most_a_hundred_values() {
     let capped =
         carryall_types::Completion::new((0..101).map(|n| n.to_string()).collect::<Vec<_>>())
             .capped();

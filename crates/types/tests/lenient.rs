@@ -1,10 +1,10 @@
-//! Hints that a later revision may extend do not cost the reader the message they came with.
+//! Unknown values of extensible hints do not make a message fail to decode.
 
 use carryall_types::{IconTheme, ListToolsResult, ResourceTemplate, Role};
 use serde_json::json;
 
 #[test]
-fn an_icon_of_an_unknown_theme_does_not_cost_the_list() {
+fn an_unknown_icon_theme_is_kept() {
     let theme = |theme: &str| json!({"src": "data:,", "theme": theme});
     let list = json!({"resultType": "complete", "ttlMs": 0, "cacheScope": "private", "tools": [
         {"name": "a", "inputSchema": {"type": "object"}, "icons": [theme("sepia"), theme("dark")]},
@@ -20,12 +20,12 @@ fn an_icon_of_an_unknown_theme_does_not_cost_the_list() {
     assert_eq!(
         serde_json::to_value(&decoded.tools[0]).unwrap(),
         list["tools"][0],
-        "kept for whoever is next"
+        "the theme round-trips"
     );
 }
 
 #[test]
-fn an_unknown_role_in_an_audience_is_left_out() {
+fn an_unknown_role_in_an_audience_is_ignored() {
     let template = json!({"uriTemplate": "x:{a}", "name": "t", "annotations": {"audience": ["robot", "user", 5], "priority": 1}});
     let decoded: ResourceTemplate = serde_json::from_value(template).unwrap();
     assert_eq!(

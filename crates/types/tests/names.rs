@@ -11,7 +11,7 @@ use serde_json::json;
 
 // spec: meta-02, meta-03, meta-06, meta-07
 #[test]
-fn keys_are_an_optional_prefix_and_a_name() {
+fn a_key_is_an_optional_prefix_and_a_name() {
     for key in [
         "",
         "a",
@@ -58,7 +58,7 @@ fn keys_are_an_optional_prefix_and_a_name() {
 
 // spec: meta-05
 #[test]
-fn the_second_label_reserves_a_prefix() {
+fn a_prefix_is_reserved_by_its_second_label() {
     for key in [
         "io.modelcontextprotocol/x",
         "dev.mcp/",
@@ -81,7 +81,7 @@ fn the_second_label_reserves_a_prefix() {
 }
 
 #[test]
-fn the_bare_keys_of_the_specification_are_reserved() {
+fn keys_of_the_specification_without_prefix_are_reserved() {
     for key in ["progressToken", "traceparent", "tracestate", "baggage"] {
         assert!(
             meta_key::is_reserved(key) && meta_key::is_valid(key),
@@ -120,7 +120,7 @@ fn name() -> impl Strategy<Value = String> {
 proptest! {
     // spec: meta-02, meta-03, meta-06, meta-07
     #[test]
-    fn every_key_of_the_grammar_is_valid(labels in prop::collection::vec(label(), 0..4), name in name()) {
+    fn keys_generated_from_the_grammar_are_valid(labels in prop::collection::vec(label(), 0..4), name in name()) {
         let key = if labels.is_empty() { name } else { format!("{}/{name}", labels.join(".")) };
         prop_assert!(meta_key::is_valid(&key), "{}", key);
         prop_assert_eq!(meta_key::extension_id_is_valid(&key), !labels.is_empty());
@@ -128,14 +128,14 @@ proptest! {
 
     // spec: meta-02, meta-03, meta-06
     #[test]
-    fn one_foreign_character_spoils_a_key(labels in prop::collection::vec(label(), 1..4), name in name(), at in any::<prop::sample::Index>(), foreign in "[^A-Za-z0-9._/-]") {
+    fn one_invalid_character_makes_a_key_invalid(labels in prop::collection::vec(label(), 1..4), name in name(), at in any::<prop::sample::Index>(), foreign in "[^A-Za-z0-9._/-]") {
         let mut key = format!("{}/{name}", labels.join("."));
         key.insert_str(at.index(key.len() + 1), &foreign);
         prop_assert!(!meta_key::is_valid(&key), "{}", key);
     }
 
     #[test]
-    fn validity_agrees_with_the_grammar_read_the_slow_way(key in "[aZ0._/-]{0,8}") {
+    fn validity_agrees_with_a_simple_implementation(key in "[aZ0._/-]{0,8}") {
         let outer = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
         let parts: Vec<&str> = key.split('/').collect();
         let label = |l: &str| l.starts_with(|c: char| c.is_ascii_alphabetic()) && outer(l.chars().last()) && !l.contains('_');
@@ -150,7 +150,7 @@ proptest! {
 
     // spec: meta-05
     #[test]
-    fn a_prefix_is_reserved_by_its_second_label_alone(labels in prop::collection::vec(prop_oneof![label(), Just("mcp".to_owned())], 1..5), name in name()) {
+    fn only_the_second_label_reserves_a_prefix(labels in prop::collection::vec(prop_oneof![label(), Just("mcp".to_owned())], 1..5), name in name()) {
         let second = labels.get(1).map(String::as_str);
         let expected = matches!(second, Some("mcp" | "modelcontextprotocol"));
         let key = format!("{}/{name}", labels.join("."));
@@ -159,7 +159,7 @@ proptest! {
 }
 
 #[test]
-fn versions_are_ordered_and_named() {
+fn versions_are_ordered_and_round_trip() {
     assert!(ProtocolVersion::ALL.is_sorted());
     assert_eq!(ProtocolVersion::ALL.last(), Some(&ProtocolVersion::LATEST));
     for version in ProtocolVersion::ALL {
@@ -196,7 +196,7 @@ fn methods_that(holds: impl Fn(&Method) -> bool) -> Vec<&'static str> {
 }
 
 #[test]
-fn methods_keep_their_name() {
+fn method_names_round_trip() {
     for name in METHODS {
         assert_eq!(Method::from(name).to_string(), name);
         assert!(!matches!(Method::from(name), Method::Other(_)), "{name}");
@@ -230,7 +230,7 @@ fn six_methods_are_cacheable() {
 }
 
 #[test]
-fn the_name_header_repeats_a_name_or_a_uri() {
+fn the_name_header_mirrors_a_name_or_uri() {
     assert_eq!(
         methods_that(|method| method.name_member() == Some("name")),
         ["tools/call", "prompts/get"]
@@ -246,7 +246,7 @@ fn client(value: serde_json::Value) -> ClientCapabilities {
 }
 
 #[test]
-fn a_capability_counts_only_when_it_is_declared() {
+fn capabilities_must_be_declared() {
     let none = ClientCapabilities::new();
     assert!(
         !none.supports_elicitation_form()
@@ -289,7 +289,7 @@ fn a_capability_counts_only_when_it_is_declared() {
 }
 
 #[test]
-fn missing_capabilities_are_named_and_no_others() {
+fn only_missing_capabilities_are_returned() {
     let cases = [
         (json!({}), json!({}), None),
         (
@@ -348,10 +348,10 @@ fn missing_capabilities_are_named_and_no_others() {
     }
 }
 
-// An `expect` that nothing fulfils breaks the build here: that is how the test sees a missing
+// An unfulfilled `expect` fails the build, which is how this test detects a missing
 // `#[deprecated]`. spec: lifecycle-01
 #[test]
-fn deprecated_features_still_work_and_the_compiler_says_so() {
+fn deprecated_features_work_with_a_compiler_warning() {
     #[expect(deprecated)]
     let roots = ClientCapabilities::new().with_roots(JsonObject::new());
     assert_eq!(json!(roots), json!({ "roots": {} }));

@@ -72,7 +72,7 @@ impl FakeServer {
 
     pub async fn spawn(&self, options: DualEraOptions) -> Result<DualEraStdio, CallError> {
         let spawned = tokio::time::timeout(
-            testkit::PATIENCE,
+            testkit::TIMEOUT,
             DualEraStdio::spawn(self.command(), options),
         );
         spawned.await.expect("a decision in time")
@@ -211,7 +211,7 @@ pub fn able(name: &str) -> Call {
 
 pub async fn call(client: &DualEraStdio, call: Call) -> Result<Reply, CallError> {
     let reply = client.clone().call(call);
-    tokio::time::timeout(testkit::PATIENCE, reply)
+    tokio::time::timeout(testkit::TIMEOUT, reply)
         .await
         .expect("a reply in time")
 }

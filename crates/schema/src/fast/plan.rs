@@ -1,15 +1,15 @@
-//! From a plain schema to a [`CheckPlan`].
+//! Compiles a simple schema to a [`CheckPlan`].
 
 use carryall_types::{JsonObject, JsonValue};
 
-/// How many members an object may name: the members seen are bits of a word.
+/// The maximum number of named members, which are tracked as the bits of a word.
 const MAX_MEMBERS: usize = 64;
-/// How many plans one schema may become; references are copied in.
+/// The maximum number of plans for one schema. The targets of references are copied.
 const MAX_PLANS: usize = 2_000;
-/// How many references may lead to one another, which also ends those that lead in a circle.
+/// The maximum length of a chain of references, which also rules out cycles.
 const MAX_REFERENCES: usize = 16;
 
-/// How to check a value.
+/// A compiled check of a value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum CheckPlan {
     Anything,
@@ -18,29 +18,29 @@ pub(crate) enum CheckPlan {
 }
 
 impl CheckPlan {
-    /// The plan that every value matches.
+    /// Returns the plan that accepts every value.
     pub(crate) fn anything() -> Self {
         Self::Anything
     }
 }
 
-/// All that applies to one value; as in JSON Schema, each rule is about values of its own type.
+/// The rules for one value. As in JSON Schema, each rule applies to values of its own type only.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Rules {
-    pub(super) types: Types,
+    pub(super) types: TypeSet,
     /// `enum` or `const`.
     pub(super) literals: Option<Literals>,
-    pub(super) strings: Strings,
-    pub(super) integers: Integers,
-    pub(super) object: Object,
+    pub(super) strings: StringRules,
+    pub(super) integers: IntegerRules,
+    pub(super) object: ObjectRules,
     pub(super) items: CheckPlan,
 }
 
 /// A set of types.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Types(u8);
+pub(super) struct TypeSet(u8);
 
-impl Types {
+impl TypeSet {
     pub(super) const OBJECT: Self = Self(1);
     pub(super) const ARRAY: Self = Self(2);
     pub(super) const STRING: Self = Self(4);
@@ -76,19 +76,19 @@ pub(super) struct Literals {
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Strings {
+pub(super) struct StringRules {
     pub(super) min: u64,
     pub(super) max: Option<u64>,
 }
 
 /// Inclusive bounds.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Integers {
+pub(super) struct IntegerRules {
     pub(super) min: Option<i64>,
     pub(super) max: Option<i64>,
 }
 
-impl Integers {
+impl IntegerRules {
     pub(super) fn is_unbounded(&self) -> bool {
         self.min.is_none() && self.max.is_none()
     }
@@ -103,11 +103,11 @@ impl Integers {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Object {
+pub(super) struct ObjectRules {
     pub(super) members: Vec<PlannedMember>,
-    /// A bit for each of `members`.
+    /// A bit mask over `members`.
     pub(super) required: u64,
-    pub(super) extra: Extra,
+    pub(super) extra: AdditionalMembers,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -117,15 +117,15 @@ pub(super) struct PlannedMember {
     pub(super) plan: Option<CheckPlan>,
 }
 
-/// What `additionalProperties` says.
+/// The rule of `additionalProperties`.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Extra {
+pub(super) enum AdditionalMembers {
     Allowed,
     Checked(CheckPlan),
 }
 
-impl Object {
-    /// Where the member is, looking from `hint` on and then from the start.
+impl ObjectRules {
+    /// Returns the index of a member, searching from `hint` first and then from the start.
     pub(super) fn find(&self, key: &str, hint: usize) -> Option<usize> {
         let (before, after) = self.members.split_at(hint.min(self.members.len()));
         let is_it = |member: &PlannedMember| *member.name == *key;
@@ -155,7 +155,7 @@ impl Object {
     }
 }
 
-/// The plan for `schema`, if it holds nothing but what plans know.
+/// Compiles a schema. Returns `None` if it uses anything that plans do not support.
 pub(crate) fn compile(schema: &JsonObject) -> Option<CheckPlan> {
     let definitions = schema.get("$defs").and_then(JsonValue::as_object);
     Compiler {
@@ -188,14 +188,14 @@ impl<'a> Compiler<'a> {
             return None;
         }
         let mut rules = Rules {
-            types: Types::ALL,
+            types: TypeSet::ALL,
             literals: None,
-            strings: Strings::default(),
-            integers: Integers::default(),
-            object: Object {
+            strings: StringRules::default(),
+            integers: IntegerRules::default(),
+            object: ObjectRules {
                 members: Vec::new(),
                 required: 0,
-                extra: Extra::Allowed,
+                extra: AdditionalMembers::Allowed,
             },
             items: CheckPlan::Anything,
         };
@@ -207,7 +207,7 @@ impl<'a> Compiler<'a> {
                 keyword => self.keyword(keyword, value, &mut rules)?,
             }
         }
-        // After the loop, since it may come before `properties`.
+        // After the loop, since `required` may come before `properties`.
         for name in schema
             .get("required")
             .and_then(JsonValue::as_array)
@@ -240,8 +240,8 @@ impl<'a> Compiler<'a> {
             "items" => rules.items = self.schema(value)?,
             "additionalProperties" => {
                 rules.object.extra = match self.schema(value)? {
-                    CheckPlan::Anything => Extra::Allowed,
-                    plan => Extra::Checked(plan),
+                    CheckPlan::Anything => AdditionalMembers::Allowed,
+                    plan => AdditionalMembers::Checked(plan),
                 }
             }
             "properties" => {
@@ -265,9 +265,10 @@ impl<'a> Compiler<'a> {
         Some(())
     }
 
-    /// A definition of the root, as generators of schemas write it. An `$id` or anchor in between
-    /// is not an annotation and keeps the schema from being plain, so that the pointer can only
-    /// mean the root's.
+    /// Compiles the target of a reference to `$defs` of the root, as schema generators write them.
+    ///
+    /// The pointer is always relative to the root, since a schema with an `$id` or anchor in
+    /// between has no plan.
     fn reference(&mut self, value: &'a JsonValue) -> Option<CheckPlan> {
         let name = value.as_str()?.strip_prefix("#/$defs/")?;
         let is_plain = name.bytes().all(|byte| {
@@ -284,7 +285,7 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// Keywords that do not change what is valid. `format` is one of them in 2020-12.
+/// Returns whether a keyword does not affect validity. In 2020-12, `format` does not.
 fn is_annotation(keyword: &str) -> bool {
     matches!(
         keyword,
@@ -302,11 +303,11 @@ fn is_annotation(keyword: &str) -> bool {
     ) || keyword.starts_with("x-")
 }
 
-fn types(value: &JsonValue) -> Option<Types> {
+fn types(value: &JsonValue) -> Option<TypeSet> {
     match value {
-        JsonValue::String(name) => Types::named(name),
-        JsonValue::Array(names) => names.iter().try_fold(Types(0), |types, name| {
-            Some(Types(types.0 | Types::named(name.as_str()?)?.0))
+        JsonValue::String(name) => TypeSet::named(name),
+        JsonValue::Array(names) => names.iter().try_fold(TypeSet(0), |types, name| {
+            Some(TypeSet(types.0 | TypeSet::named(name.as_str()?)?.0))
         }),
         _ => None,
     }
@@ -329,7 +330,7 @@ fn add_literals(rules: &mut Rules, values: &[JsonValue]) -> Option<()> {
     Some(())
 }
 
-/// An integer, however it is written, that means the same to everybody.
+/// Returns the value of an integer that all implementations represent exactly, in any notation.
 fn integer(value: &JsonValue) -> Option<i64> {
     const SAFE: f64 = 9_007_199_254_740_991.0;
     value.as_i64().or_else(|| {

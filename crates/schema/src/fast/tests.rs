@@ -9,7 +9,7 @@ fn verdict(schema: &Value, text: &str) -> PlanVerdict {
 }
 
 #[test]
-fn plain_values_are_decided_on_the_text() {
+fn simple_values_are_accepted_on_the_text() {
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
@@ -54,7 +54,7 @@ fn plain_values_are_decided_on_the_text() {
 }
 
 #[test]
-fn anything_beyond_the_plain_keywords_has_no_plan() {
+fn schemas_with_other_keywords_have_no_plan() {
     for schema in [
         json!({"type": "string", "pattern": "^a"}),
         json!({"anyOf": [{"type": "string"}]}),
@@ -72,7 +72,7 @@ fn anything_beyond_the_plain_keywords_has_no_plan() {
 }
 
 #[test]
-fn many_members_are_left_to_the_library() {
+fn schemas_with_many_members_have_no_plan() {
     let named = |count: usize| -> Value {
         let properties: Map<_, _> = (0..count)
             .map(|n| (format!("p{n}"), json!({"type": "integer"})))
@@ -140,7 +140,7 @@ fn schema() -> impl Strategy<Value = Value> {
     nested.prop_map(|schema| json!({"$defs": {"d": {"type": "string"}}, "items": schema, "properties": {"a": schema}}))
 }
 
-/// JSON texts with a bias to what the schemas above are about, repeated and escaped keys included.
+/// Generates JSON texts likely to match the schemas above, including duplicate and escaped keys.
 fn text() -> impl Strategy<Value = String> {
     let leaf = prop::sample::select(vec![
         "null",
@@ -183,7 +183,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
-    fn what_the_text_shows_valid_is_valid(schema in schema(), texts in prop::collection::vec(text(), 8)) {
+    fn values_that_a_plan_accepts_are_valid(schema in schema(), texts in prop::collection::vec(text(), 8)) {
         let object = schema.as_object().unwrap();
         let plan = compile(object).expect("a plain schema");
         let library = crate::Schema::compile(object).unwrap();
@@ -192,7 +192,7 @@ proptest! {
             let by_library = serde_json::from_str::<Value>(&text).is_ok_and(|value| validator.is_valid(&value));
             let by_text = plan.check(&text) == PlanVerdict::Valid;
             prop_assert!(by_library || !by_text, "{schema} accepts {text}");
-            // The other way round holds too, the rare forms aside.
+            // The converse holds as well, except for the rare cases.
             let rare = ["\\", "-0", ".", "e1", "9223372036854775808", "123456789012345678901234567890"];
             if by_library && !by_text && !rare.iter().any(|form| text.contains(form)) {
                 let repeated = serde_json::from_str::<Value>(&text).unwrap().to_string().len() < text.replace(' ', "").len();

@@ -1,11 +1,11 @@
-//! Reads one subschema, keyword by keyword.
+//! Reads the keywords of one subschema.
 
-use super::walk::{Reference, SchemaResource, SchemaWalk, UnreadSchema, Within};
-use super::{Node, NodeId};
+use super::walk::{Reference, SchemaResource, SchemaResourceId, SchemaWalk, UnreadSchema};
+use super::{NodeId, SchemaNode};
 use crate::{MAX_PATTERNS, SchemaProblem};
 use carryall_types::{JsonObject, JsonValue};
 
-/// How many embedded schemas may have a URI of their own.
+/// The maximum number of embedded schemas with a URI.
 const MAX_RESOURCES: usize = 256;
 
 impl<'a> SchemaWalk<'a> {
@@ -14,14 +14,14 @@ impl<'a> SchemaWalk<'a> {
         object: &'a JsonObject,
         id: NodeId,
         depth: usize,
-        outer: Within,
+        outer: SchemaResourceId,
     ) -> Result<(), SchemaProblem> {
         self.ids.insert(std::ptr::from_ref(object), id);
         let alone = self.dialect.is_classic() && object.contains_key("$ref");
         let resource = self.resource(object, id, outer, alone)?;
-        let mut node = Node {
+        let mut node = SchemaNode {
             weight: 1,
-            ..Node::default()
+            ..SchemaNode::default()
         };
         self.spend(2)?;
         for (keyword, value) in object {
@@ -33,11 +33,11 @@ impl<'a> SchemaWalk<'a> {
         if self.patterns > MAX_PATTERNS {
             return Err(SchemaProblem::TooLarge("more than 256 regular expressions"));
         }
-        // What stands beside such a `$ref` is never evaluated, though references may lead there.
+        // Keywords beside such a `$ref` are not evaluated, but references may point to them.
         self.nodes[id as usize] = if alone {
-            Node {
+            SchemaNode {
                 weight: 1,
-                ..Node::default()
+                ..SchemaNode::default()
             }
         } else {
             node
@@ -45,16 +45,17 @@ impl<'a> SchemaWalk<'a> {
         Ok(())
     }
 
-    /// Reads a keyword that holds subschemas. Keywords of all dialects are read in each: the
-    /// library does so with some of them, and counting one too many never hides what an evaluation
-    /// costs.
+    /// Reads a keyword with subschemas. Returns `false` if it is not one.
+    ///
+    /// The keywords of all dialects are read in every dialect: `jsonschema` does so for some of
+    /// them, and counting too many only overestimates the cost.
     fn applicator(
         &mut self,
         keyword: &str,
         value: &'a JsonValue,
         depth: usize,
-        resource: Within,
-        node: &mut Node,
+        resource: SchemaResourceId,
+        node: &mut SchemaNode,
     ) -> Result<bool, SchemaProblem> {
         let inner = depth + 1;
         match (keyword, value) {
@@ -105,8 +106,7 @@ impl<'a> SchemaWalk<'a> {
                 node.items.push(self.add(value, inner, resource)?)
             }
             ("propertyNames", _) => {
-                // Keys are strings: what applies to them goes no deeper, so it counts as one more
-                // pattern.
+                // It applies to keys, which have no members or items, so it counts like a pattern.
                 node.pattern = true;
                 node.members.push(self.add(value, inner, resource)?);
             }
@@ -121,14 +121,15 @@ impl<'a> SchemaWalk<'a> {
         Ok(true)
     }
 
+    /// Reads any other keyword.
     fn other(
         &mut self,
         keyword: &str,
         value: &'a JsonValue,
         from: NodeId,
         depth: usize,
-        resource: Within,
-        node: &mut Node,
+        resource: SchemaResourceId,
+        node: &mut SchemaNode,
     ) -> Result<(), SchemaProblem> {
         match (keyword, value) {
             ("$schema", JsonValue::String(uri)) => {
@@ -188,14 +189,14 @@ impl<'a> SchemaWalk<'a> {
         Ok(())
     }
 
-    /// The resource that `object` belongs to; it may begin one of its own.
+    /// Returns the resource that `object` belongs to, which it may define itself.
     fn resource(
         &mut self,
         object: &'a JsonObject,
         id: NodeId,
-        outer: Within,
+        outer: SchemaResourceId,
         alone: bool,
-    ) -> Result<Within, SchemaProblem> {
+    ) -> Result<SchemaResourceId, SchemaProblem> {
         let text = |keyword| object.get(keyword).and_then(JsonValue::as_str);
         let mut resource = outer;
         let fragment = text(self.dialect.id_keyword()).filter(|_| self.dialect.is_classic());
@@ -233,7 +234,7 @@ impl<'a> SchemaWalk<'a> {
         Ok(resource)
     }
 
-    fn anchor(&mut self, resource: Within, name: &'a str, id: NodeId) {
+    fn anchor(&mut self, resource: SchemaResourceId, name: &'a str, id: NodeId) {
         if let Some(resource) = resource {
             self.anchors.insert((resource, name), id);
         }

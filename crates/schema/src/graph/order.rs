@@ -1,31 +1,31 @@
-//! Orders subschemas so that those applied in place come later, and bounds what one value in one
-//! place can cost.
+//! Sorts the subschemas topologically by in-place application (`allOf`, `$ref`, ...), and limits
+//! the evaluations of one value.
 
-use super::{Node, NodeId};
+use super::{NodeId, SchemaNode};
 use crate::{MAX_DEPTH, SchemaProblem};
 
-/// How many evaluations one subschema may ask for on one value, before it reaches into the value.
+/// The maximum evaluations that one subschema requires on the same value.
 const MAX_IN_PLACE: u64 = 10_000;
 
 #[derive(Clone, Copy)]
-struct Done {
-    /// Subschemas in the longest chain from here.
+struct InPlaceCost {
+    /// The length of the longest chain of subschemas.
     chain: usize,
-    /// Evaluations, each path counted.
+    /// The number of evaluations, counting every path.
     evaluations: u64,
 }
 
-/// Sets each node's rank.
+/// Sets the rank of each node.
 ///
 /// # Errors
-/// When schemas apply each other in a circle, in chains longer than [`MAX_DEPTH`], or in too many
-/// ways.
-pub(super) fn rank(nodes: &mut [Node]) -> Result<(), SchemaProblem> {
-    let mut done: Vec<Option<Done>> = vec![None; nodes.len()];
+/// When subschemas apply each other to the same value in a cycle, in a chain longer than
+/// [`MAX_DEPTH`], or too often.
+pub(super) fn rank(nodes: &mut [SchemaNode]) -> Result<(), SchemaProblem> {
+    let mut done: Vec<Option<InPlaceCost>> = vec![None; nodes.len()];
     let mut open = vec![false; nodes.len()];
     let mut next_rank = 0;
     for start in 0..nodes.len() {
-        // Depth first with a stack of our own: (node, how many of its edges were followed).
+        // Depth-first search with an explicit stack of (node, number of followed edges).
         let mut stack: Vec<(usize, usize)> = vec![(start, 0)];
         while let Some((node, edge)) = stack.pop() {
             if done[node].is_some() {
@@ -47,7 +47,7 @@ pub(super) fn rank(nodes: &mut [Node]) -> Result<(), SchemaProblem> {
 
 fn visit(
     target: NodeId,
-    done: &[Option<Done>],
+    done: &[Option<InPlaceCost>],
     open: &[bool],
     stack: &mut Vec<(usize, usize)>,
 ) -> Result<(), SchemaProblem> {
@@ -64,8 +64,8 @@ fn visit(
     Ok(())
 }
 
-fn sum(node: &Node, done: &[Option<Done>]) -> Result<Done, SchemaProblem> {
-    let mut total = Done {
+fn sum(node: &SchemaNode, done: &[Option<InPlaceCost>]) -> Result<InPlaceCost, SchemaProblem> {
+    let mut total = InPlaceCost {
         chain: 0,
         evaluations: 0,
     };
@@ -76,7 +76,7 @@ fn sum(node: &Node, done: &[Option<Done>]) -> Result<Done, SchemaProblem> {
         }
     }
     let times = if node.twice { 2 } else { 1 };
-    total = Done {
+    total = InPlaceCost {
         chain: total.chain + 1,
         evaluations: total.evaluations.saturating_mul(times).saturating_add(1),
     };

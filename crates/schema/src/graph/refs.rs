@@ -1,17 +1,18 @@
-//! Follows `$ref`, `$dynamicRef` and `$recursiveRef` inside the schema.
+//! Resolves `$ref`, `$dynamicRef` and `$recursiveRef` within the schema.
 //!
-//! The library resolves references exactly and refuses what is missing; here they are resolved to
-//! learn what an evaluation may cost, so several targets are taken where one cannot be told, and a
-//! missing one is left to it.
+//! The `jsonschema` crate resolves references exactly and rejects missing targets. Here they are
+//! resolved only to estimate costs: an ambiguous reference gets several targets, and a missing
+//! target is ignored.
 
 use super::NodeId;
 use super::walk::{Reference, SchemaWalk};
 use crate::SchemaProblem;
 use carryall_types::{JsonObject, JsonValue};
+use percent_encoding::percent_decode_str;
 
-/// Links every reference to its targets.
+/// Links all references to their targets.
 pub(super) fn resolve(walk: &mut SchemaWalk<'_>) -> Result<(), SchemaProblem> {
-    // Following one may bring more to light.
+    // Resolving one may add others.
     while let Some(reference) = walk.references.pop() {
         for target in targets(walk, &reference)? {
             walk.link(reference.from, target);
@@ -25,32 +26,35 @@ fn targets(
     reference: &Reference<'_>,
 ) -> Result<Vec<NodeId>, SchemaProblem> {
     let (document, fragment) = reference.uri.split_once('#').unwrap_or((reference.uri, ""));
-    let fragment = decode(fragment);
+    // A fragment that is not UTF-8 matches nothing.
+    let fragment = percent_decode_str(fragment).decode_utf8_lossy();
     let mut found = Vec::new();
     for resource in resources(walk, reference, document)? {
         if fragment.is_empty() {
             found.push(walk.root(resource));
         } else if let Some(pointer) = fragment.strip_prefix('/') {
             let root: &JsonObject = walk.resources[resource].root;
-            if let Some(value) = point(root, pointer) {
+            if let Some(value) = resolve_pointer(root, pointer) {
                 found.push(walk.node(value)?);
             }
-        } else if let Some(id) = walk.anchors.get(&(resource, fragment.as_str())) {
+        } else if let Some(id) = walk.anchors.get(&(resource, &*fragment)) {
             found.push(*id);
         }
     }
     if reference.dynamic
-        && let Some(ids) = walk.dynamic.get(fragment.as_str())
+        && let Some(ids) = walk.dynamic.get(&*fragment)
     {
         found.extend(ids);
     }
     Ok(found)
 }
 
-/// The resources that `document` may name. Without a document it is the one around the reference,
-/// or one further out: on the way of some references the library passes over identifiers. Otherwise
-/// it is one whose identifier ends in the same segment, because base URIs only ever change what
-/// comes before it.
+/// Returns the resources that `document` may refer to.
+///
+/// If it is empty, these are the resource of the reference and all outer ones, because `jsonschema`
+/// skips identifiers on the path of some references. Otherwise they are the resources whose
+/// identifier ends in the same path segment, since resolution against a base URI keeps the last
+/// segment.
 fn resources(
     walk: &SchemaWalk<'_>,
     reference: &Reference<'_>,
@@ -84,7 +88,7 @@ fn last_segment(uri: &str) -> &str {
     uri.rsplit('/').next().unwrap_or(uri)
 }
 
-fn point<'a>(root: &'a JsonObject, pointer: &str) -> Option<&'a JsonValue> {
+fn resolve_pointer<'a>(root: &'a JsonObject, pointer: &str) -> Option<&'a JsonValue> {
     let mut segments = pointer
         .split('/')
         .map(|segment| segment.replace("~1", "/").replace("~0", "~"));
@@ -94,23 +98,4 @@ fn point<'a>(root: &'a JsonObject, pointer: &str) -> Option<&'a JsonValue> {
         JsonValue::Array(items) => items.get(segment.parse::<usize>().ok()?),
         _ => None,
     })
-}
-
-/// Undoes percent-encoding; what is not UTF-8 then matches nothing.
-fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [byte, tail @ ..] = rest {
-        let hex = |at: usize| tail.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-        if *byte == b'%'
-            && let (Some(high), Some(low)) = (hex(0), hex(1))
-        {
-            bytes.push((high << 4 | low) as u8);
-            rest = &tail[2..];
-        } else {
-            bytes.push(*byte);
-            rest = tail;
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

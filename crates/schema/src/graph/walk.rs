@@ -1,28 +1,29 @@
-//! Finds every subschema and counts what is bounded.
+//! Finds all subschemas, and enforces the limits on their number, depth and size.
 
-use super::{Node, NodeId};
+use super::{NodeId, SchemaNode};
 use crate::dialect::{AcceptedDialects, Dialect};
 use crate::{MAX_BYTES, MAX_DEPTH, MAX_SUBSCHEMAS, SchemaProblem};
 use carryall_types::{JsonObject, JsonValue};
 use std::collections::HashMap;
 
-/// The resource that a subschema belongs to. `None` for what only a reference leads to: under which
-/// URI that stands depends on keywords that nobody knows.
-pub(super) type Within = Option<usize>;
+/// The resource that a subschema belongs to. `None` for a subschema that is reached only by a
+/// reference: its base URI depends on unknown keywords.
+pub(super) type SchemaResourceId = Option<usize>;
 
-/// What is known of a schema while it is read.
+/// The state of reading a schema.
 pub(super) struct SchemaWalk<'a> {
     pub(super) dialect: Dialect,
     pub(super) accepted: AcceptedDialects,
-    pub(super) nodes: Vec<Node>,
-    /// Subschemas by the address of their object, which does not move while the schema is borrowed.
+    pub(super) nodes: Vec<SchemaNode>,
+    /// Subschemas by the address of their object, which is stable while the schema is borrowed.
     pub(super) ids: HashMap<*const JsonObject, NodeId>,
     pub(super) pending: Vec<UnreadSchema<'a>>,
-    /// Schema resources: the root, and every subschema with an identifier.
+    /// The schema resources: the root, and all subschemas with an identifier.
     pub(super) resources: Vec<SchemaResource<'a>>,
-    /// `$anchor` and `$dynamicAnchor`, or an identifier that is a fragment, each in its resource.
+    /// Anchors by resource and name: `$anchor`, `$dynamicAnchor`, and identifiers that are
+    /// fragments.
     pub(super) anchors: HashMap<(usize, &'a str), NodeId>,
-    /// `$dynamicAnchor` wherever it is. `$recursiveAnchor` is one without a name.
+    /// All `$dynamicAnchor` by name. A `$recursiveAnchor` has an empty name.
     pub(super) dynamic: HashMap<&'a str, Vec<NodeId>>,
     pub(super) references: Vec<Reference<'a>>,
     bytes: usize,
@@ -32,25 +33,25 @@ pub(super) struct SchemaWalk<'a> {
 pub(super) struct SchemaResource<'a> {
     pub(super) id: Option<&'a str>,
     pub(super) root: &'a JsonObject,
-    /// The resource around it.
+    /// The enclosing resource.
     pub(super) outer: Option<usize>,
 }
 
 /// A `$ref`, `$dynamicRef` or `$recursiveRef`.
 pub(super) struct Reference<'a> {
     pub(super) from: NodeId,
-    pub(super) resource: Within,
+    pub(super) resource: SchemaResourceId,
     pub(super) uri: &'a str,
     pub(super) dynamic: bool,
 }
 
-/// What is still to be read.
+/// A part of the schema that is still to be read.
 pub(super) enum UnreadSchema<'a> {
     Schema {
         value: &'a JsonValue,
         id: NodeId,
         depth: usize,
-        resource: Within,
+        resource: SchemaResourceId,
     },
     Data {
         value: &'a JsonValue,
@@ -67,7 +68,7 @@ impl<'a> SchemaWalk<'a> {
         let mut walk = Self {
             dialect,
             accepted,
-            nodes: vec![Node::default()],
+            nodes: vec![SchemaNode::default()],
             ids: HashMap::new(),
             pending: Vec::new(),
             resources: vec![SchemaResource {
@@ -86,8 +87,8 @@ impl<'a> SchemaWalk<'a> {
         Ok(walk)
     }
 
-    /// The subschema that `value` is, read now if it was not before (a reference may lead into a
-    /// keyword that nobody knows).
+    /// Returns the subschema at `value`. Reads it if necessary, since a reference may point into an
+    /// unknown keyword.
     pub(super) fn node(&mut self, value: &'a JsonValue) -> Result<NodeId, SchemaProblem> {
         if let JsonValue::Object(object) = value
             && let Some(id) = self.ids.get(&std::ptr::from_ref(object))
@@ -113,7 +114,7 @@ impl<'a> SchemaWalk<'a> {
         }
     }
 
-    pub(super) fn into_nodes(self) -> Vec<Node> {
+    pub(super) fn into_nodes(self) -> Vec<SchemaNode> {
         self.nodes
     }
 
@@ -136,12 +137,12 @@ impl<'a> SchemaWalk<'a> {
         Ok(())
     }
 
-    /// Plans to read `value` as a subschema.
+    /// Queues `value` to be read as a subschema.
     pub(super) fn add(
         &mut self,
         value: &'a JsonValue,
         depth: usize,
-        resource: Within,
+        resource: SchemaResourceId,
     ) -> Result<NodeId, SchemaProblem> {
         if depth > MAX_DEPTH {
             return Err(SchemaProblem::TooDeep);
@@ -150,7 +151,7 @@ impl<'a> SchemaWalk<'a> {
             return Err(SchemaProblem::TooLarge("more than 2,000 subschemas"));
         }
         let id = self.nodes.len() as NodeId;
-        self.nodes.push(Node::default());
+        self.nodes.push(SchemaNode::default());
         self.pending.push(UnreadSchema::Schema {
             value,
             id,
@@ -164,7 +165,7 @@ impl<'a> SchemaWalk<'a> {
         &mut self,
         schemas: &'a [JsonValue],
         depth: usize,
-        resource: Within,
+        resource: SchemaResourceId,
     ) -> Result<Vec<NodeId>, SchemaProblem> {
         schemas
             .iter()
@@ -176,7 +177,7 @@ impl<'a> SchemaWalk<'a> {
         &mut self,
         schemas: &'a JsonObject,
         depth: usize,
-        resource: Within,
+        resource: SchemaResourceId,
     ) -> Result<Vec<(&'a str, NodeId)>, SchemaProblem> {
         self.spend(2)?;
         let mut ids = Vec::with_capacity(schemas.len().min(MAX_SUBSCHEMAS));
@@ -188,8 +189,8 @@ impl<'a> SchemaWalk<'a> {
     }
 
     pub(super) fn data(&mut self, value: &'a JsonValue, depth: usize) -> Result<(), SchemaProblem> {
-        // Data is part of what later passes recurse into: it shares the bound of the schemas around
-        // it.
+        // Later passes recurse into data as well, so its depth is limited together with that of the
+        // schemas around it.
         if depth > 2 * MAX_DEPTH {
             return Err(SchemaProblem::TooDeep);
         }

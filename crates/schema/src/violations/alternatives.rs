@@ -1,4 +1,4 @@
-//! What is wrong with a value that matches no branch of an `anyOf` or `oneOf`.
+//! Error messages for a value that matches no branch of an `anyOf` or `oneOf`.
 
 use super::{ErrorContext, at, none_of, shown};
 use carryall_types::JsonValue;
@@ -7,10 +7,10 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::paths::Location;
 use jsonschema::types::JsonType;
 
-/// What one branch has against the value.
+/// The errors of one branch.
 type Branch = Vec<ValidationError<'static>>;
 
-/// How many branches are told when it cannot be known which one was meant.
+/// The maximum number of reported branches if the most likely one is not clear.
 const MAX_BRANCHES: usize = 3;
 
 impl ErrorContext<'_> {
@@ -23,11 +23,11 @@ impl ErrorContext<'_> {
         let here = error.instance_path();
         let of_its_type: Vec<&Branch> = branches
             .iter()
-            .filter(|branch| wanted_type(branch, here).is_none())
+            .filter(|branch| expected_types(branch, here).is_none())
             .collect();
         let mut meant = if of_its_type.is_empty() {
-            // `null` stands for "left out", which is not what somebody wants who gives a value.
-            let other_than_null = |branch: &&Branch| !matches!(wanted_type(branch, here), Some(wanted) if wanted == ["null"]);
+            // A `null` branch means "absent", which is unlikely to be intended if there is a value.
+            let other_than_null = |branch: &&Branch| !matches!(expected_types(branch, here), Some(types) if types == ["null"]);
             branches.iter().filter(other_than_null).collect()
         } else {
             of_its_type
@@ -49,12 +49,12 @@ impl ErrorContext<'_> {
         }
     }
 
-    /// One sentence about several branches.
+    /// Formats one sentence about several branches.
     fn in_short(&self, error: &ValidationError<'_>, branches: &[&Branch]) -> String {
         let here = error.instance_path();
         let types: Option<Vec<Vec<&str>>> = branches
             .iter()
-            .map(|branch| wanted_type(branch, here))
+            .map(|branch| expected_types(branch, here))
             .collect();
         if let Some(types) = types {
             let mut types: Vec<String> = types
@@ -83,8 +83,8 @@ impl ErrorContext<'_> {
     }
 }
 
-/// The types that a branch wants, if the value's own type is what it has against it.
-fn wanted_type(branch: &Branch, here: &Location) -> Option<Vec<&'static str>> {
+/// Returns the types that a branch expects, if the value has another type.
+fn expected_types(branch: &Branch, here: &Location) -> Option<Vec<&'static str>> {
     branch
         .iter()
         .filter(|error| error.instance_path() == here)
@@ -111,7 +111,7 @@ fn name_of(kind: JsonType) -> &'static str {
     }
 }
 
-/// All that may stand `here`, if each branch lists what it allows.
+/// Returns the values allowed `here`, if all branches list them.
 fn allowed_values<'b>(branches: &[&'b Branch], here: &Location) -> Option<Vec<&'b JsonValue>> {
     let mut all: Vec<&JsonValue> = Vec::new();
     for branch in branches {
@@ -124,7 +124,8 @@ fn allowed_values<'b>(branches: &[&'b Branch], here: &Location) -> Option<Vec<&'
     (!all.is_empty()).then_some(all)
 }
 
-/// The values that a branch allows `here`, if it lists them: directly, or in branches of its own.
+/// Returns the values that a branch allows `here`, if it lists them: directly, or in nested
+/// branches.
 fn literals_at<'b>(branch: &'b Branch, here: &Location) -> Option<Vec<&'b JsonValue>> {
     branch
         .iter()
@@ -140,7 +141,7 @@ fn literals_at<'b>(branch: &'b Branch, here: &Location) -> Option<Vec<&'b JsonVa
         })
 }
 
-/// What a branch has against a member that has to have certain values: its tag.
+/// Returns the error of a branch about its tag, a member with a fixed set of values.
 fn tag<'b>(branch: &'b Branch, here: &Location) -> Option<&'b ValidationError<'static>> {
     branch.iter().find(|error| {
         let is_literal = matches!(
@@ -156,7 +157,7 @@ fn tag<'b>(branch: &'b Branch, here: &Location) -> Option<&'b ValidationError<'s
     })
 }
 
-/// Where the tag is and what it may be, if it fits none of several branches.
+/// Returns the error about the tag and the allowed tags, if the tag matches none of the branches.
 fn expected_tags<'b>(
     branches: &[&'b Branch],
     here: &Location,
@@ -171,15 +172,15 @@ fn expected_tags<'b>(
     allowed_values(branches, place.instance_path()).map(|allowed| (place, allowed))
 }
 
-/// If the tag fits some of the branches, those were meant.
+/// Keeps the branches whose tag matches, if there are any.
 fn keep_tagged(branches: &mut Vec<&Branch>, here: &Location) {
     if branches.iter().any(|branch| tag(branch, here).is_none()) {
         branches.retain(|branch| tag(branch, here).is_none());
     }
 }
 
-/// Keeps the branches with the least against the value: first of all against its shape, then
-/// against what is in it.
+/// Keeps the branches with the fewest errors: first about the value itself, then about its
+/// contents.
 fn keep_nearest(branches: &mut Vec<&Branch>, here: &Location) {
     let distance = |branch: &Branch| {
         let about_shape = branch

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Helpers shared by the tests.
 
 use carryall_schema::{Schema, SchemaProblem, Violations};
 use carryall_types::RawJson;

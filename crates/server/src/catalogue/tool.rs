@@ -153,7 +153,7 @@ impl Tool {
     /// Measures a schema before anything recurses into it: one that was made at run time may be
     /// nested too deeply.
     fn take_in(&mut self, what: &str, schema: JsonObject) -> JsonObject {
-        carryall_schema::take_in(schema).unwrap_or_else(|problem| {
+        carryall_schema::limit_depth(schema).unwrap_or_else(|problem| {
             self.problem = Some(format!("{what} schema: {problem}"));
             JsonObject::new()
         })

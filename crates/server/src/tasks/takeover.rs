@@ -12,7 +12,7 @@ use crate::clock::{millis, now};
 use crate::dispatch::params::given_arguments;
 use carryall_proto::task::log_id;
 use carryall_proto::{Caller, Outcome};
-use carryall_store::{Changed, Changes, Row, StoreResult};
+use carryall_store::{Changes, Row, RowChange, StoreResult};
 use carryall_types::{ErrorObject, RawJson, code};
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -48,16 +48,16 @@ impl TaskEngine {
         }
     }
 
-    async fn react(&self, changed: Changed) {
+    async fn react(&self, changed: RowChange) {
         let subscriptions = self.catalogue.subscriptions();
         match changed {
-            Changed::Row(id) => {
+            RowChange::Row(id) => {
                 self.workers.wake(&id);
                 if subscriptions.has_task(&id) {
                     self.publish([id], false).await;
                 }
             }
-            Changed::Some => {
+            RowChange::Lagged => {
                 self.workers.wake_all();
                 self.publish(subscriptions.tasks(), false).await;
             }

@@ -1,5 +1,5 @@
-//! A PostgreSQL server of the test's own: a folder that goes with it, a free port of the loopback,
-//! gone at the end.
+//! A PostgreSQL server for one test, with a temporary folder and a free port on the loopback
+//! interface. Stopped and removed on drop.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -10,26 +10,26 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-const START: Duration = Duration::from_secs(60);
-const STOP: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) struct Server {
     folder: PathBuf,
     programs: PathBuf,
-    /// Whom it runs as: PostgreSQL refuses to run as root.
+    /// The user and group to run as, if the test runs as root, which PostgreSQL refuses.
     user: Option<(u32, u32)>,
     port: u16,
     child: Option<Child>,
 }
 
 impl Server {
-    /// `None`, and a word on the error stream, where PostgreSQL is not installed.
+    /// Starts a server. Returns `None`, with a message on stderr, if PostgreSQL is not installed.
     pub(crate) fn start() -> Option<Self> {
         let Some(programs) = programs() else {
-            // Past the test runner, which keeps to itself what a test that passes prints.
+            // Not `eprintln!`, whose output the test runner hides if the test passes.
             let _ = writeln!(
                 std::io::stderr(),
-                "not run: PostgreSQL (`initdb`, `postgres`) is not on this machine"
+                "skipped: PostgreSQL (`initdb`, `postgres`) is not installed"
             );
             return None;
         };
@@ -56,8 +56,8 @@ impl Server {
             std::os::unix::fs::chown(&server.folder, Some(user), Some(group)).unwrap();
             server.user = Some((user, group));
         }
-        let mut make = server.command("initdb");
-        make.args([
+        let mut initdb = server.command("initdb");
+        initdb.args([
             "--username=carryall",
             "--auth=trust",
             "--encoding=UTF8",
@@ -65,13 +65,13 @@ impl Server {
             "--no-sync",
             "-D",
         ]);
-        let made = make.arg(server.folder.join("data")).output().unwrap();
+        let output = initdb.arg(server.folder.join("data")).output().unwrap();
         assert!(
-            made.status.success(),
+            output.status.success(),
             "initdb: {}",
-            String::from_utf8_lossy(&made.stderr)
+            String::from_utf8_lossy(&output.stderr)
         );
-        // Somebody else may take the port before the server does.
+        // Another process may take the port before the server does.
         for _ in 0..5 {
             server.port = TcpListener::bind("127.0.0.1:0")
                 .unwrap()
@@ -92,37 +92,37 @@ impl Server {
         )
     }
 
-    /// Ends it at once, as a crash does.
+    /// Stops the server without a clean shutdown, like a crash.
     pub(crate) fn stop(&mut self) {
         let Some(mut child) = self.child.take() else {
             return;
         };
-        // An immediate shutdown. The server takes its processes and its shared memory with it,
-        // which it could not if it was killed.
+        // SIGQUIT is an immediate shutdown, in which the server still ends its child processes and
+        // frees its shared memory, unlike with SIGKILL.
         let _ = Command::new("kill")
             .args(["-s", "QUIT", &child.id().to_string()])
             .status();
-        let end = Instant::now() + STOP;
-        while Instant::now() < end && matches!(child.try_wait(), Ok(None)) {
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        while Instant::now() < deadline && matches!(child.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(20));
         }
         let _ = child.kill();
         let _ = child.wait();
     }
 
-    /// Starts it again, on the same port and with the same rows.
-    pub(crate) fn start_again(&mut self) {
-        let end = Instant::now() + START;
+    /// Restarts the server on the same port with the same data.
+    pub(crate) fn restart(&mut self) {
+        let deadline = Instant::now() + START_TIMEOUT;
         while !self.run() {
             assert!(
-                Instant::now() < end,
-                "the server does not start again: {}",
+                Instant::now() < deadline,
+                "the server does not restart: {}",
                 self.log()
             );
         }
     }
 
-    /// Whether it was started and can be connected to.
+    /// Starts the process. Returns whether it accepts connections.
     fn run(&mut self) -> bool {
         let log = File::options()
             .create(true)
@@ -146,8 +146,8 @@ impl Server {
         ]);
         run.stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(run.spawn().unwrap());
-        let end = Instant::now() + START;
-        while Instant::now() < end {
+        let deadline = Instant::now() + START_TIMEOUT;
+        while Instant::now() < deadline {
             if !matches!(self.child.as_mut().unwrap().try_wait(), Ok(None)) {
                 self.child = None;
                 return false;
@@ -163,7 +163,7 @@ impl Server {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.join(program));
-        // A folder that the other user may be in.
+        // A working directory that the other user can enter.
         command
             .current_dir(&self.folder)
             .stdin(Stdio::null())
@@ -186,8 +186,8 @@ impl Drop for Server {
     }
 }
 
-/// Where `initdb` and `postgres` are: in the path, or where Debian puts them, the newest version
-/// first.
+/// Returns the folder with `initdb` and `postgres`: from `PATH`, or where Debian installs them, the
+/// newest version first.
 fn programs() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
@@ -207,8 +207,8 @@ fn has(folder: &Path, program: &str) -> bool {
     folder.join(program).is_file()
 }
 
-/// The number that `id` says.
+/// Runs `id`, which prints one number.
 fn id(arguments: &[&str]) -> Option<u32> {
-    let said = Command::new("id").args(arguments).output().ok()?;
-    String::from_utf8(said.stdout).ok()?.trim().parse().ok()
+    let output = Command::new("id").args(arguments).output().ok()?;
+    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
 }

@@ -1,5 +1,5 @@
-//! A Redis or Valkey server of the test's own: a folder that goes with it, a free port of the
-//! loopback, gone at the end.
+//! A Redis or Valkey server for one test, with a temporary folder and a free port on the loopback
+//! interface. Stopped and removed on drop.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-const START: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
 
 pub(crate) struct Server {
@@ -20,22 +20,22 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// One of each program that is on this machine. If there is none, a word on the error stream.
+    /// Starts one server of each installed program. Prints a message to stderr if there is none.
     pub(crate) fn start_all() -> Vec<Self> {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let there = |program: &&str| {
+        let is_installed = |program: &&str| {
             std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
         };
         let servers: Vec<Self> = PROGRAMS
             .into_iter()
-            .filter(there)
+            .filter(is_installed)
             .map(Self::start)
             .collect();
         if servers.is_empty() {
-            // Past the test runner, which keeps to itself what a test that passes prints.
+            // Not `eprintln!`, whose output the test runner hides if the test passes.
             let _ = writeln!(
                 std::io::stderr(),
-                "not run: neither of {PROGRAMS:?} is on this machine"
+                "skipped: none of {PROGRAMS:?} is installed"
             );
         }
         servers
@@ -56,7 +56,7 @@ impl Server {
             port: 0,
             child: None,
         };
-        // Somebody else may take the port before the server does.
+        // Another process may take the port before the server does.
         for _ in 0..5 {
             server.port = TcpListener::bind("127.0.0.1:0")
                 .unwrap()
@@ -74,7 +74,7 @@ impl Server {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
-    /// Ends it at once, as a crash does.
+    /// Kills the server, like a crash.
     pub(crate) fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -82,20 +82,20 @@ impl Server {
         }
     }
 
-    /// Starts it again, on the same port and with the same rows.
-    pub(crate) fn start_again(&mut self) {
-        let end = Instant::now() + START;
+    /// Restarts the server on the same port with the same data.
+    pub(crate) fn restart(&mut self) {
+        let deadline = Instant::now() + START_TIMEOUT;
         while !self.run() {
             assert!(
-                Instant::now() < end,
-                "{} does not start again: {}",
+                Instant::now() < deadline,
+                "{} does not restart: {}",
                 self.program,
                 self.log()
             );
         }
     }
 
-    /// Sends it a signal: `STOP` and it answers nobody, `CONT` and it goes on.
+    /// Sends a signal: `STOP` suspends the server, `CONT` continues it.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.as_ref().unwrap().id().to_string();
         assert!(
@@ -107,7 +107,7 @@ impl Server {
         );
     }
 
-    /// Whether it was started and can be connected to.
+    /// Starts the process. Returns whether it accepts connections.
     fn run(&mut self) -> bool {
         let log = File::options()
             .create(true)
@@ -131,8 +131,8 @@ impl Server {
             .stdout(log.try_clone().unwrap())
             .stderr(log);
         self.child = Some(run.spawn().unwrap());
-        let end = Instant::now() + START;
-        while Instant::now() < end {
+        let deadline = Instant::now() + START_TIMEOUT;
+        while Instant::now() < deadline {
             if !matches!(self.child.as_mut().unwrap().try_wait(), Ok(None)) {
                 self.child = None;
                 return false;

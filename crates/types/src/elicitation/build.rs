@@ -1,4 +1,4 @@
-//! Putting a form together, field by field.
+//! The builder methods of a form.
 
 use super::{
     BooleanSchema, EnumOption, NumberSchema, NumberType, ObjectType,
@@ -9,7 +9,7 @@ use super::{
 use crate::JsonObject;
 
 impl RequestedSchema {
-    /// A form without fields.
+    /// Creates a form without fields.
     ///
     /// ```
     /// use carryall_types::{RequestedSchema, StringFormat};
@@ -32,7 +32,7 @@ impl RequestedSchema {
         }
     }
 
-    /// Adds a field at the end; a field of the same name goes away.
+    /// Appends a field. It replaces a field of the same name.
     #[must_use]
     pub fn field(mut self, name: impl Into<String>, field: Field) -> Self {
         let name = name.into();
@@ -41,7 +41,7 @@ impl RequestedSchema {
         self
     }
 
-    /// Makes the field that was added last one that must be filled in.
+    /// Makes the last added field required.
     #[must_use]
     pub fn required(mut self) -> Self {
         if let Some((name, _)) = self.properties.last() {
@@ -76,7 +76,7 @@ impl RequestedSchema {
         )
     }
 
-    /// Adds a field for a whole number.
+    /// Adds an integer field.
     #[must_use]
     pub fn integer(
         self,
@@ -89,7 +89,7 @@ impl RequestedSchema {
         )
     }
 
-    /// Adds a yes-or-no field.
+    /// Adds a boolean field.
     #[must_use]
     pub fn boolean(
         self,
@@ -99,7 +99,7 @@ impl RequestedSchema {
         self.field(name, Field::Boolean(f(BooleanSchema::new())))
     }
 
-    /// Adds a field for one of several texts.
+    /// Adds a single-choice field.
     #[must_use]
     pub fn select<O: IntoIterator<Item: Into<String>>>(
         self,
@@ -107,11 +107,11 @@ impl RequestedSchema {
         options: O,
         f: impl FnOnce(UntitledSingleSelectEnumSchema) -> UntitledSingleSelectEnumSchema,
     ) -> Self {
-        let schema = UntitledSingleSelectEnumSchema::new(texts(options));
+        let schema = UntitledSingleSelectEnumSchema::new(strings(options));
         self.field(name, Field::UntitledSingleSelect(f(schema)))
     }
 
-    /// Adds a field for one of several texts, given as pairs of value and title.
+    /// Adds a single-choice field with options given as pairs of value and title.
     #[must_use]
     pub fn select_titled<O: IntoIterator<Item = (V, T)>, V: Into<String>, T: Into<String>>(
         self,
@@ -123,7 +123,7 @@ impl RequestedSchema {
         self.field(name, Field::TitledSingleSelect(f(schema)))
     }
 
-    /// Adds a field for some of several texts.
+    /// Adds a multiple-choice field.
     #[must_use]
     pub fn multi_select<O: IntoIterator<Item: Into<String>>>(
         self,
@@ -131,11 +131,11 @@ impl RequestedSchema {
         options: O,
         f: impl FnOnce(UntitledMultiSelectEnumSchema) -> UntitledMultiSelectEnumSchema,
     ) -> Self {
-        let schema = UntitledMultiSelectEnumSchema::new(UntitledItems::from(texts(options)));
+        let schema = UntitledMultiSelectEnumSchema::new(UntitledItems::from(strings(options)));
         self.field(name, Field::UntitledMultiSelect(f(schema)))
     }
 
-    /// Adds a field for some of several texts, given as pairs of value and title.
+    /// Adds a multiple-choice field with options given as pairs of value and title.
     #[must_use]
     pub fn multi_select_titled<O: IntoIterator<Item = (V, T)>, V: Into<String>, T: Into<String>>(
         self,
@@ -148,7 +148,7 @@ impl RequestedSchema {
     }
 }
 
-fn texts<O: IntoIterator<Item: Into<String>>>(options: O) -> Vec<String> {
+fn strings<O: IntoIterator<Item: Into<String>>>(options: O) -> Vec<String> {
     options.into_iter().map(Into::into).collect()
 }
 

@@ -1,4 +1,4 @@
-//! Whether an answer fits the form (`client/elicitation#form-mode-security`), and the form itself.
+//! Validation of forms and of their content (`client/elicitation#form-mode-security`).
 
 use super::{
     BooleanSchema, EnumOption, NumberSchema, NumberType, PrimitiveSchemaDefinition as Field,
@@ -8,7 +8,7 @@ use crate::{JsonObject, JsonValue};
 use std::collections::HashSet;
 
 impl RequestedSchema {
-    /// The schema of the field `name`.
+    /// Returns the schema of the field `name`.
     #[must_use]
     pub fn property(&self, name: &str) -> Option<&Field> {
         self.properties
@@ -17,20 +17,20 @@ impl RequestedSchema {
             .map(|(_, field)| field)
     }
 
-    /// Whether the field `name` must be filled in.
+    /// Returns whether the field `name` is required.
     #[must_use]
     pub fn is_required(&self, name: &str) -> bool {
         self.required.iter().flatten().any(|other| other == name)
     }
 
-    /// Checks what a user filled in: required fields, types, ranges, formats and choices.
+    /// Checks the content of a form: required fields, types, ranges, formats and choices.
     ///
-    /// A member that no field asks for is let pass if it could be a field at all: a text, a number,
-    /// yes or no, or a list of texts (schema `ElicitResult`).
+    /// A member that is not a field of the form is accepted if its value is a string, a number, a
+    /// boolean or an array of strings (schema `ElicitResult`).
     ///
     /// # Errors
-    /// Which field is wrong and why. The value is not repeated, as the sentence may end up in a
-    /// log.
+    /// A message that names the first invalid field and the reason. It does not contain the value,
+    /// since it may be logged.
     pub fn check(&self, content: &JsonObject) -> Result<(), String> {
         if let Some(name) = self
             .required
@@ -50,11 +50,11 @@ impl RequestedSchema {
         Ok(())
     }
 
-    /// Checks the form: the fields it requires exist, each choice offers something, no limits
-    /// exclude each other, and every default is a value that would be accepted.
+    /// Checks the form itself: required fields exist, choices have options, limits do not
+    /// contradict each other, and defaults are valid.
     ///
     /// # Errors
-    /// Which field is wrong and why.
+    /// A message that names the first invalid field and the reason.
     pub fn validate(&self) -> Result<(), String> {
         if let Some(name) = self
             .required
@@ -72,13 +72,13 @@ impl RequestedSchema {
         Ok(())
     }
 
-    /// What the form holds before the user touches it (`client/elicitation#requested-schema`).
+    /// Returns the default content of the form (`client/elicitation#requested-schema`).
     #[must_use]
     pub fn defaults(&self) -> JsonObject {
         self.with_defaults(JsonObject::new())
     }
 
-    /// `content`, with the default of every field that it leaves out.
+    /// Returns `content` with the defaults of all missing fields.
     #[must_use]
     pub fn with_defaults(&self, mut content: JsonObject) -> JsonObject {
         for (name, field) in &self.properties {
@@ -93,7 +93,7 @@ impl RequestedSchema {
 }
 
 impl Field {
-    /// The label of the field, where it has one.
+    /// Returns the label of the field, if it has one.
     #[must_use]
     pub fn title(&self) -> Option<&str> {
         match self {
@@ -108,7 +108,7 @@ impl Field {
         }
     }
 
-    /// The longer explanation of the field, where it has one.
+    /// Returns the description of the field, if it has one.
     #[must_use]
     pub fn description(&self) -> Option<&str> {
         match self {
@@ -123,7 +123,7 @@ impl Field {
         }
     }
 
-    /// The default of the field, where it has one.
+    /// Returns the default of the field, if it has one.
     #[must_use]
     pub fn default_value(&self) -> Option<JsonValue> {
         match self {
@@ -138,7 +138,7 @@ impl Field {
         }
     }
 
-    /// The choices as pairs of value and title; empty for a field that is no choice.
+    /// Returns the options as pairs of value and title. Empty if the field is not a choice.
     #[must_use]
     pub fn options(&self) -> Vec<(&str, &str)> {
         fn untitled(options: &[String]) -> Vec<(&str, &str)> {
@@ -172,10 +172,10 @@ impl Field {
         }
     }
 
-    /// Checks one value. `null` fits no field: a field without an answer is left out.
+    /// Checks the value of the field. `null` is never valid: a field without a value is omitted.
     ///
     /// # Errors
-    /// The second half of a sentence that starts with the name of the field.
+    /// A message that completes a sentence starting with the name of the field.
     pub fn check(&self, value: &JsonValue) -> Result<(), String> {
         match self {
             Self::String(schema) => check_string(schema, value),
@@ -212,7 +212,7 @@ impl Field {
             Self::String(_) | Self::Number(_) | Self::Boolean(BooleanSchema { .. })
         );
         if is_choice && self.options().is_empty() {
-            return Err("offers no choice".to_owned());
+            return Err("has no options".to_owned());
         }
         match self.default_value() {
             Some(default) => self
@@ -223,11 +223,11 @@ impl Field {
     }
 }
 
-fn exceeds<T: PartialOrd>(least: Option<T>, greatest: Option<T>) -> bool {
-    matches!((least, greatest), (Some(least), Some(greatest)) if least > greatest)
+fn exceeds<T: PartialOrd>(min: Option<T>, max: Option<T>) -> bool {
+    matches!((min, max), (Some(min), Some(max)) if min > max)
 }
 
-/// A whole number is written as one, so that `1` does not come out as `1.0`.
+/// Converts a number to JSON, integers without a fraction: `1`, not `1.0`.
 fn plain_number(number: f64) -> JsonValue {
     serde_json::to_value(crate::number::Plain::from(number)).unwrap_or_default()
 }
@@ -241,24 +241,24 @@ fn check_primitive(value: &JsonValue) -> Result<(), String> {
     if fits {
         Ok(())
     } else {
-        Err("is neither text, number, true or false, nor a list of texts".to_owned())
+        Err("must be text, a number, true or false, or a list of text values".to_owned())
     }
 }
 
 fn check_string(schema: &StringSchema, value: &JsonValue) -> Result<(), String> {
     let Some(text) = value.as_str() else {
-        return Err("must be a text".to_owned());
+        return Err("must be text".to_owned());
     };
-    // JSON Schema counts characters, not bytes.
+    // JSON Schema counts characters.
     let length = text.chars().count() as u64;
-    if let Some(least) = schema.min_length.filter(|least| length < *least) {
-        return Err(format!("must have at least {least} characters"));
+    if let Some(min) = schema.min_length.filter(|min| length < *min) {
+        return Err(format!("must have at least {min} characters"));
     }
-    if let Some(greatest) = schema.max_length.filter(|greatest| length > *greatest) {
-        return Err(format!("must have at most {greatest} characters"));
+    if let Some(max) = schema.max_length.filter(|max| length > *max) {
+        return Err(format!("must have at most {max} characters"));
     }
     match schema.format {
-        Some(format) if !format.accepts(text) => Err(format!("must be {}", format.in_words())),
+        Some(format) if !format.accepts(text) => Err(format!("must be {}", format.description())),
         _ => Ok(()),
     }
 }
@@ -270,11 +270,11 @@ fn check_number(schema: &NumberSchema, value: &JsonValue) -> Result<(), String> 
     if schema.number_type == NumberType::Integer && number.fract() != 0.0 {
         return Err("must be a whole number".to_owned());
     }
-    if let Some(least) = schema.minimum.filter(|least| number < *least) {
-        return Err(format!("must be at least {least}"));
+    if let Some(min) = schema.minimum.filter(|min| number < *min) {
+        return Err(format!("must be at least {min}"));
     }
-    if let Some(greatest) = schema.maximum.filter(|greatest| number > *greatest) {
-        return Err(format!("must be at most {greatest}"));
+    if let Some(max) = schema.maximum.filter(|max| number > *max) {
+        return Err(format!("must be at most {max}"));
     }
     Ok(())
 }
@@ -282,34 +282,34 @@ fn check_number(schema: &NumberSchema, value: &JsonValue) -> Result<(), String> 
 fn check_choice(options: &[(&str, &str)], value: &JsonValue) -> Result<(), String> {
     match value.as_str() {
         Some(text) if options.iter().any(|(option, _)| *option == text) => Ok(()),
-        Some(_) => Err("must be one of the choices".to_owned()),
-        None => Err("must be a text".to_owned()),
+        Some(_) => Err("must be one of the options".to_owned()),
+        None => Err("must be text".to_owned()),
     }
 }
 
 fn check_choices(
     options: &[(&str, &str)],
-    least: Option<u64>,
-    greatest: Option<u64>,
+    min: Option<u64>,
+    max: Option<u64>,
     value: &JsonValue,
 ) -> Result<(), String> {
     let Some(items) = value.as_array() else {
-        return Err("must be a list of choices".to_owned());
+        return Err("must be a list of options".to_owned());
     };
     let options: HashSet<&str> = options.iter().map(|(option, _)| *option).collect();
     for item in items {
         match item.as_str() {
             Some(text) if options.contains(text) => {}
-            Some(_) => return Err("must hold nothing but the choices".to_owned()),
-            None => return Err("must be a list of texts".to_owned()),
+            Some(_) => return Err("must contain only the given options".to_owned()),
+            None => return Err("must be a list of text values".to_owned()),
         }
     }
     let count = items.len() as u64;
-    if let Some(least) = least.filter(|least| count < *least) {
-        return Err(format!("must have at least {least} choices"));
+    if let Some(min) = min.filter(|min| count < *min) {
+        return Err(format!("must have at least {min} options"));
     }
-    if let Some(greatest) = greatest.filter(|greatest| count > *greatest) {
-        return Err(format!("must have at most {greatest} choices"));
+    if let Some(max) = max.filter(|max| count > *max) {
+        return Err(format!("must have at most {max} options"));
     }
     Ok(())
 }

@@ -1,12 +1,14 @@
-//! The four text formats of a form, checked as far as a typing error goes.
+//! Validation of the four string formats of a form.
 //!
-//! Whether a mailbox or a page exists is for the server to find out; here it is enough that the
-//! text could be what the format says.
+//! The checks catch typing errors; whether a mailbox or page exists is for the server to find out.
+//! They are written by hand because no other code here needs them: a date library, a URI parser and
+//! an email parser would be three more dependencies of every crate, for grammars of a few lines.
 
 use super::StringFormat;
+use crate::percent;
 
 impl StringFormat {
-    /// Whether `text` could be of this format.
+    /// Returns whether `text` matches this format.
     #[must_use]
     pub fn accepts(self, text: &str) -> bool {
         match self {
@@ -17,8 +19,8 @@ impl StringFormat {
         }
     }
 
-    /// The format for people, as the end of "must be ...".
-    pub(super) fn in_words(self) -> &'static str {
+    /// Returns a description of the format that completes "must be ...".
+    pub(super) fn description(self) -> &'static str {
         match self {
             Self::Email => "an e-mail address",
             Self::Uri => "a URI",
@@ -28,7 +30,7 @@ impl StringFormat {
     }
 }
 
-/// `local@domain`, both of them there, without blanks. Addresses outside ASCII are fine.
+/// Matches `local@domain`, both dot-separated and without spaces. Allows characters outside ASCII.
 fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else {
         return false;
@@ -42,8 +44,8 @@ fn is_email(text: &str) -> bool {
     plain(local) && plain(domain) && dotted(local) && dotted(domain)
 }
 
-/// A scheme, a colon and something after it, all of it made of characters that a URI may have (RFC
-/// 3986, 2).
+/// Matches a scheme, a colon and at least one more character, all allowed in a URI (RFC 3986,
+/// section 2).
 fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else {
         return false;
@@ -61,16 +63,10 @@ fn is_uri(text: &str) -> bool {
                     b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}'
                 )
         })
-        && escapes_are_whole(rest)
+        && percent::is_well_formed(rest)
 }
 
-fn escapes_are_whole(text: &str) -> bool {
-    text.split('%')
-        .skip(1)
-        .all(|after| after.len() >= 2 && after.bytes().take(2).all(|byte| byte.is_ascii_hexdigit()))
-}
-
-/// `full-date` of RFC 3339.
+/// Matches `full-date` of RFC 3339.
 fn is_date(text: &str) -> bool {
     let [year, month, day] = text.split('-').collect::<Vec<_>>()[..] else {
         return false;
@@ -89,7 +85,7 @@ fn is_date(text: &str) -> bool {
     (1..=days).contains(&day)
 }
 
-/// `date-time` of RFC 3339.
+/// Matches `date-time` of RFC 3339.
 fn is_date_time(text: &str) -> bool {
     let Some((date, time)) = text.split_once(['T', 't']) else {
         return false;
@@ -108,7 +104,7 @@ fn is_date_time(text: &str) -> bool {
         && (matches!(offset, "Z" | "z") || is_offset(&offset[1..]))
 }
 
-/// `hh:mm:ss`, a leap second included.
+/// Matches `hh:mm:ss`, including leap seconds.
 fn is_clock(text: &str) -> bool {
     let [hours, minutes, seconds] = text.split(':').collect::<Vec<_>>()[..] else {
         return false;
@@ -118,7 +114,7 @@ fn is_clock(text: &str) -> bool {
         && digits(seconds, 2).is_some_and(|n| n <= 60)
 }
 
-/// `hh:mm` after the sign.
+/// Matches the `hh:mm` after the sign of an offset.
 fn is_offset(text: &str) -> bool {
     let Some((hours, minutes)) = text.split_once(':') else {
         return false;
@@ -126,7 +122,7 @@ fn is_offset(text: &str) -> bool {
     digits(hours, 2).is_some_and(|n| n < 24) && digits(minutes, 2).is_some_and(|n| n < 60)
 }
 
-/// A number of exactly `count` digits.
+/// Parses a number of exactly `count` digits.
 fn digits(text: &str, count: usize) -> Option<u32> {
     (text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit()))
         .then(|| text.parse().ok())?

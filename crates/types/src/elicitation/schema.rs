@@ -9,22 +9,22 @@ use serde::de::value::MapDeserializer;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The fields of a form, in the order in which they are shown.
+/// The schema of a form: its fields, in display order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RequestedSchema {
     /// The JSON Schema dialect.
     #[serde(rename = "$schema", default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
-    /// The type of the answer.
+    /// The type of the content.
     #[serde(rename = "type")]
     pub object_type: ObjectType,
     /// The fields by name.
     #[serde(with = "crate::ordered")]
     pub properties: Vec<(String, PrimitiveSchemaDefinition)>,
-    /// The names of the fields that must be filled in.
+    /// The names of the required fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub required: Option<Vec<String>>,
-    /// Keywords that this revision does not name.
+    /// Keywords that this revision does not define.
     #[serde(flatten)]
     pub extra: JsonObject,
 }
@@ -38,26 +38,26 @@ pub enum ObjectType {
     Object,
 }
 
-/// The schema of one field, told apart by its keywords.
+/// The schema of a field, distinguished by its keywords.
 ///
-/// The variants hold everything but the keyword `type`, which follows from the variant.
+/// The variants contain all keywords except `type`, which follows from the variant.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PrimitiveSchemaDefinition {
-    /// A text.
+    /// A string.
     String(StringSchema),
     /// A number or an integer.
     Number(NumberSchema),
-    /// Yes or no.
+    /// A boolean.
     Boolean(BooleanSchema),
-    /// One of several texts (`enum`).
+    /// A single choice (`enum`).
     UntitledSingleSelect(UntitledSingleSelectEnumSchema),
-    /// One of several texts, each with a title (`oneOf`).
+    /// A single choice among titled options (`oneOf`).
     TitledSingleSelect(TitledSingleSelectEnumSchema),
-    /// Some of several texts (`items.enum`).
+    /// A multiple choice (`items.enum`).
     UntitledMultiSelect(UntitledMultiSelectEnumSchema),
-    /// Some of several texts, each with a title (`items.anyOf`).
+    /// A multiple choice among titled options (`items.anyOf`).
     TitledMultiSelect(TitledMultiSelectEnumSchema),
-    /// One of several texts with titles in `enumNames`, as older revisions wrote it.
+    /// A single choice with titles in `enumNames`, the form of older revisions.
     LegacyTitled(LegacyTitledEnumSchema),
 }
 
@@ -106,10 +106,10 @@ impl<'de> Deserialize<'de> for PrimitiveSchemaDefinition {
                 members(schema).map(Self::TitledMultiSelect)
             }
             Some("array") => members(schema).map(Self::UntitledMultiSelect),
-            // Nested objects and everything else are left out of form mode on purpose.
+            // Form mode deliberately has no nested objects.
             _ => {
                 return Err(D::Error::custom(
-                    "a form field is a string, number, integer, boolean or enum",
+                    "a form field must be a string, number, integer, boolean or enum",
                 ));
             }
         };
@@ -121,7 +121,7 @@ fn members<T: for<'de> FromMembers<'de>>(schema: JsonObject) -> Result<T, serde_
     T::from_members(MapDeserializer::new(schema.into_iter()))
 }
 
-/// The formats that a text field may ask for.
+/// The format of a text field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StringFormat {
@@ -135,14 +135,14 @@ pub enum StringFormat {
     DateTime,
 }
 
-/// Whether a number may have a fraction.
+/// The type of a number field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NumberType {
     /// Any number.
     #[default]
     Number,
-    /// Whole numbers.
+    /// Integers only.
     Integer,
 }
 
@@ -153,15 +153,15 @@ object! {
         optional {
             /// The label.
             title / with_title: String = "title",
-            /// A longer explanation.
+            /// A description.
             description / with_description: String = "description",
-            /// The least number of characters.
+            /// The minimum number of characters.
             min_length / with_min_length: u64 = "minLength",
-            /// The greatest number of characters.
+            /// The maximum number of characters.
             max_length / with_max_length: u64 = "maxLength",
             /// The format of the text.
             format / with_format: StringFormat = "format",
-            /// What the field holds at first.
+            /// The default value.
             default / with_default: String = "default",
         }
         skip { "type" }
@@ -173,19 +173,19 @@ object! {
     /// A number field.
     pub struct NumberSchema {
         required {
-            /// Whether fractions are allowed.
+            /// The type: any number, or integers only.
             number_type: NumberType = "type",
         }
         optional {
             /// The label.
             title / with_title: String = "title",
-            /// A longer explanation.
+            /// A description.
             description / with_description: String = "description",
-            /// The least value.
+            /// The minimum value, inclusive.
             minimum / with_minimum: f64 = "minimum" as Plain,
-            /// The greatest value.
+            /// The maximum value, inclusive.
             maximum / with_maximum: f64 = "maximum" as Plain,
-            /// What the field holds at first.
+            /// The default value.
             default / with_default: f64 = "default" as Plain,
         }
         open extra;
@@ -193,15 +193,15 @@ object! {
 }
 
 object! {
-    /// A yes-or-no field.
+    /// A boolean field.
     #[derive(Default)]
     pub struct BooleanSchema {
         optional {
             /// The label.
             title / with_title: String = "title",
-            /// A longer explanation.
+            /// A description.
             description / with_description: String = "description",
-            /// What the field holds at first.
+            /// The default value.
             default / with_default: bool = "default",
         }
         skip { "type" }
@@ -210,18 +210,18 @@ object! {
 }
 
 object! {
-    /// One of several texts.
+    /// A single choice.
     pub struct UntitledSingleSelectEnumSchema {
         required {
-            /// The texts to choose from.
+            /// The choices.
             options: Vec<String> = "enum",
         }
         optional {
             /// The label.
             title / with_title: String = "title",
-            /// A longer explanation.
+            /// A description.
             description / with_description: String = "description",
-            /// What is chosen at first.
+            /// The default choice.
             default / with_default: String = "default",
         }
         skip { "type" }
@@ -230,12 +230,12 @@ object! {
 }
 
 object! {
-    /// One choice with its title.
+    /// An option with its title.
     pub struct EnumOption {
         required {
             /// The value.
             value: String = "const",
-            /// What people see.
+            /// The displayed title.
             title: String = "title",
         }
         open extra;
@@ -243,7 +243,7 @@ object! {
 }
 
 object! {
-    /// One of several texts, each with a title.
+    /// A single choice among titled options.
     pub struct TitledSingleSelectEnumSchema {
         required {
             /// The choices.
@@ -252,9 +252,9 @@ object! {
         optional {
             /// The label.
             title / with_title: String = "title",
-            /// A longer explanation.
+            /// A description.
             description / with_description: String = "description",
-            /// What is chosen at first.
+            /// The default choice.
             default / with_default: String = "default",
         }
         skip { "type" }
@@ -263,22 +263,22 @@ object! {
 }
 
 object! {
-    /// Some of several texts.
+    /// A multiple choice.
     pub struct UntitledMultiSelectEnumSchema {
         required {
-            /// The texts to choose from.
+            /// The choices.
             items: UntitledItems = "items",
         }
         optional {
             /// The label.
             title / with_title: String = "title",
-            /// A longer explanation.
+            /// A description.
             description / with_description: String = "description",
-            /// The least number of choices.
+            /// The minimum number of choices.
             min_items / with_min_items: u64 = "minItems",
-            /// The greatest number of choices.
+            /// The maximum number of choices.
             max_items / with_max_items: u64 = "maxItems",
-            /// What is chosen at first.
+            /// The default choice.
             default / with_default: Vec<String> = "default",
         }
         skip { "type" }
@@ -287,7 +287,7 @@ object! {
 }
 
 object! {
-    /// Some of several texts, each with a title.
+    /// A multiple choice among titled options.
     pub struct TitledMultiSelectEnumSchema {
         required {
             /// The choices.
@@ -296,13 +296,13 @@ object! {
         optional {
             /// The label.
             title / with_title: String = "title",
-            /// A longer explanation.
+            /// A description.
             description / with_description: String = "description",
-            /// The least number of choices.
+            /// The minimum number of choices.
             min_items / with_min_items: u64 = "minItems",
-            /// The greatest number of choices.
+            /// The maximum number of choices.
             max_items / with_max_items: u64 = "maxItems",
-            /// What is chosen at first.
+            /// The default choice.
             default / with_default: Vec<String> = "default",
         }
         skip { "type" }
@@ -311,21 +311,21 @@ object! {
 }
 
 object! {
-    /// One of several texts, with titles in a parallel array. Still read;
-    /// [`TitledSingleSelectEnumSchema`] replaces it.
+    /// A single choice with titles in a parallel array. Superseded by
+    /// [`TitledSingleSelectEnumSchema`], and still decoded.
     pub struct LegacyTitledEnumSchema {
         required {
-            /// The texts to choose from.
+            /// The choices.
             options: Vec<String> = "enum",
         }
         optional {
             /// The label.
             title / with_title: String = "title",
-            /// A longer explanation.
+            /// A description.
             description / with_description: String = "description",
-            /// What people see, in the order of `enum`.
+            /// The displayed titles, in the order of `enum`.
             enum_names / with_enum_names: Vec<String> = "enumNames",
-            /// What is chosen at first.
+            /// The default choice.
             default / with_default: String = "default",
         }
         skip { "type" }
@@ -336,13 +336,13 @@ object! {
 /// The `items` of an [`UntitledMultiSelectEnumSchema`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UntitledItems {
-    /// The type of each choice.
+    /// The type of each item.
     #[serde(rename = "type")]
     pub string_type: StringType,
-    /// The texts to choose from.
+    /// The choices.
     #[serde(rename = "enum")]
     pub options: Vec<String>,
-    /// Keywords that this revision does not name.
+    /// Keywords that this revision does not define.
     #[serde(flatten)]
     pub extra: JsonObject,
 }

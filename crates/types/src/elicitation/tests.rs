@@ -12,7 +12,7 @@ fn schema(properties: Value) -> RequestedSchema {
     let schema: RequestedSchema = serde_json::from_value(wire.clone()).unwrap();
     let written = serde_json::to_value(&schema).unwrap();
     assert_eq!(written, wire);
-    // Comparing objects ignores order, but the order of the fields is the order on the screen.
+    // Comparing JSON objects ignores the order of members, which is the display order here.
     let names = |schema: &Value| {
         schema["properties"]
             .as_object()
@@ -41,7 +41,7 @@ fn accepts(field: &Value, value: &Value) -> bool {
 
 // spec: elicitation-11, elicitation-12
 #[test]
-fn a_request_without_mode_is_a_form_and_stays_without() {
+fn a_request_without_mode_is_a_form_and_round_trips() {
     let schema = json!({"type": "object", "properties": {}});
     let bare = params(json!({"message": "m", "requestedSchema": schema}));
     assert!(matches!(&bare, ElicitRequestParams::Form(form) if form.mode.is_none()));
@@ -52,7 +52,7 @@ fn a_request_without_mode_is_a_form_and_stays_without() {
 
 // spec: elicitation-10, elicitation-15
 #[test]
-fn a_request_needs_a_message_and_what_its_mode_asks_for() {
+fn a_request_needs_a_message_and_the_members_of_its_mode() {
     let url = params(json!({"mode": "url", "message": "m", "url": "https://example.com/"}));
     assert_eq!(url.message(), "m");
     for wire in [
@@ -73,7 +73,7 @@ fn a_request_needs_a_message_and_what_its_mode_asks_for() {
 
 // spec: elicitation-15
 #[test]
-fn the_url_of_a_request_is_a_plain_web_address() {
+fn unsafe_urls_are_rejected() {
     let check = |url: &str| ElicitRequestURLParams::new("m", url).check();
     assert_eq!(check("https://example.com/connect?x=1"), Ok(()));
     assert_eq!(check("http://localhost:3000/"), Ok(()));
@@ -91,7 +91,7 @@ fn the_url_of_a_request_is_a_plain_web_address() {
 }
 
 #[test]
-fn the_host_to_show_is_known_and_suspicious_ones_are_pointed_out() {
+fn the_host_is_returned_and_suspicious_urls_have_warnings() {
     let url = |url: &str| ElicitRequestURLParams::new("m", url);
     assert_eq!(
         url("https://Login.Example.com:8443/a@b.example")
@@ -109,7 +109,7 @@ fn the_host_to_show_is_known_and_suspicious_ones_are_pointed_out() {
 
 // spec: elicitation-13
 #[test]
-fn every_kind_of_field_is_told_by_its_keywords_and_keeps_its_place() {
+fn every_field_type_decodes_by_its_keywords_in_order() {
     use PrimitiveSchemaDefinition as Field;
     let schema = schema(json!({
         "z": {"type": "string", "title": "T", "minLength": 1, "format": "email", "pattern": "x"},
@@ -143,7 +143,7 @@ fn every_kind_of_field_is_told_by_its_keywords_and_keeps_its_place() {
 
 // spec: elicitation-13
 #[test]
-fn nested_and_unknown_fields_do_not_decode() {
+fn nested_and_unknown_fields_are_rejected() {
     for field in [
         json!({"type": "object", "properties": {}}),
         json!({"type": "array", "items": {"type": "object"}}),
@@ -170,7 +170,7 @@ fn nested_and_unknown_fields_do_not_decode() {
 
 // spec: elicitation-38, elicitation-39
 #[test]
-fn a_value_of_another_type_is_refused() {
+fn values_of_another_type_are_rejected() {
     let fields = [
         (json!({"type": "string"}), json!("1")),
         (json!({"type": "number"}), json!(1.5)),
@@ -193,7 +193,7 @@ fn a_value_of_another_type_is_refused() {
 
 // spec: elicitation-38, elicitation-39
 #[test]
-fn limits_and_choices_hold() {
+fn limits_and_options_are_enforced() {
     let text = json!({"type": "string", "minLength": 2, "maxLength": 3});
     let number = json!({"type": "number", "minimum": 0, "maximum": 1});
     let whole = json!({"type": "integer"});
@@ -229,7 +229,7 @@ fn limits_and_choices_hold() {
 
 // spec: elicitation-38, elicitation-39
 #[test]
-fn formats_catch_what_cannot_be_meant() {
+fn string_formats_are_checked() {
     for (format, good, bad) in [
         (
             "email",
@@ -295,7 +295,7 @@ fn formats_catch_what_cannot_be_meant() {
 
 // spec: elicitation-38, elicitation-39
 #[test]
-fn required_fields_must_be_there_and_unknown_members_must_be_flat() {
+fn required_fields_must_exist_and_unknown_members_must_be_flat() {
     let schema = RequestedSchema::new()
         .string("a", |field| field)
         .required()
@@ -320,7 +320,7 @@ fn required_fields_must_be_there_and_unknown_members_must_be_flat() {
 
 // spec: elicitation-14
 #[test]
-fn defaults_fill_in_what_was_left_out() {
+fn defaults_fill_missing_fields() {
     let schema = RequestedSchema::new()
         .string("s", |field| field.with_default("d"))
         .integer("n", |field| field.with_default(3))
@@ -342,7 +342,7 @@ fn defaults_fill_in_what_was_left_out() {
 }
 
 #[test]
-fn the_builder_writes_the_schema_it_says() {
+fn the_builder_produces_the_expected_schema() {
     let schema = RequestedSchema::new()
         .string("email", |field| {
             field.with_title("E-mail").with_format(StringFormat::Email)
@@ -370,7 +370,7 @@ fn the_builder_writes_the_schema_it_says() {
 }
 
 #[test]
-fn a_form_that_cannot_be_filled_in_is_found_out() {
+fn forms_that_cannot_be_filled_in_are_rejected() {
     let mut nowhere = RequestedSchema::new();
     nowhere.required = Some(vec!["x".into()]);
     for schema in [
@@ -389,7 +389,7 @@ fn a_form_that_cannot_be_filled_in_is_found_out() {
 
 // spec: elicitation-17
 #[test]
-fn a_result_has_one_of_three_actions_and_content_only_for_an_accepted_form() {
+fn only_an_accepted_form_has_content() {
     let form = ElicitRequestParams::from(ElicitRequestFormParams::new(
         "m",
         RequestedSchema::new().string("a", |field| field).required(),

@@ -30,7 +30,7 @@ fn capabilities(wire: JsonValue) -> ClientCapabilities {
 
 // spec: mrtr-07
 #[test]
-fn three_methods_can_be_asked_for_and_no_other() {
+fn exactly_three_methods_are_input_requests() {
     let wire = json!({
         "z": {"method": "elicitation/create", "params": {"message": "Who?", "requestedSchema": {"type": "object", "properties": {}}}},
         "a": {"method": "sampling/createMessage", "params": {"messages": [], "maxTokens": 1}},
@@ -38,7 +38,7 @@ fn three_methods_can_be_asked_for_and_no_other() {
         "n": {"method": "roots/list", "params": {"_meta": {"k": 1}}},
     });
     let requests: InputRequests = serde_json::from_value(wire.clone()).unwrap();
-    // Some SDKs read no request without parameters, so there are always some.
+    // Always with `params`, since some SDKs reject a request without them.
     let mut wire = wire;
     wire["m"]["params"] = json!({});
     assert_eq!(
@@ -95,7 +95,7 @@ fn keys_are_unique() {
 
 // spec: mrtr-17, elicitation-09, sampling-04, sampling-06
 #[test]
-fn a_request_is_for_clients_that_declared_what_it_uses() {
+fn a_request_requires_the_capabilities_that_it_uses() {
     let tools = InputRequest::from(sample().with_tools(Vec::new()));
     let choice =
         InputRequest::from(sample().with_tool_choice(ToolChoice::new(ToolChoiceMode::None)));
@@ -143,7 +143,7 @@ fn a_request_is_for_clients_that_declared_what_it_uses() {
 }
 
 #[test]
-fn the_capabilities_of_all_requests_add_up() {
+fn required_capabilities_are_merged_over_all_requests() {
     let requests = InputRequests::new()
         .with("a", form())
         .with("b", url())
@@ -161,7 +161,7 @@ fn the_capabilities_of_all_requests_add_up() {
 
 // spec: mrtr-16
 #[test]
-fn a_result_asks_for_something_or_carries_state() {
+fn a_result_has_input_requests_or_request_state() {
     assert!(InputRequiredResult::new().check().is_err());
     assert_eq!(
         InputRequiredResult::new().with_request_state("s").check(),
@@ -177,20 +177,20 @@ fn a_result_asks_for_something_or_carries_state() {
 
 // spec: mrtr-22
 #[test]
-fn request_state_comes_out_as_it_went_in() {
+fn request_state_round_trips_unchanged() {
     let state = "a\u{0}\"\\ \u{1F600}=";
     let wire = json!({"resultType": "input_required", "requestState": state, "_meta": {"k": 1}, "later": 2});
     let result: InputRequiredResult = serde_json::from_value(wire).unwrap();
     assert_eq!(
         serde_json::to_value(&result).unwrap(),
         json!({"requestState": state, "_meta": {"k": 1}, "later": 2}),
-        "resultType is written elsewhere"
+        "`resultType` is not part of this type"
     );
 }
 
 // spec: mrtr-26, mrtr-28
 #[test]
-fn answers_are_read_as_what_was_asked_and_others_are_left_alone() {
+fn responses_decode_as_the_requested_type() {
     let responses: InputResponses = serde_json::from_value(json!({
         "who": {"action": "accept", "content": {"name": "a"}},
         "roots": {"roots": [{"uri": "file:///a"}]},
@@ -222,7 +222,7 @@ fn answers_are_read_as_what_was_asked_and_others_are_left_alone() {
 }
 
 #[test]
-fn missing_answers_are_named_in_the_order_of_the_questions() {
+fn missing_responses_are_listed_in_request_order() {
     let requests = InputRequests::new()
         .with("c", form())
         .with("a", form())

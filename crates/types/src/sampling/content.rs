@@ -1,4 +1,4 @@
-//! Messages of a sampled conversation and what they are made of.
+//! The messages of a sampled conversation and their content blocks.
 
 use crate::object::object;
 use crate::tagged::tagged;
@@ -11,20 +11,20 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// Deprecated by SEP-2577; earliest removal: the first revision released on or after 2027-07-28.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SamplingMessage {
-    /// Who speaks.
+    /// The role of the sender.
     pub role: Role,
-    /// What is said.
+    /// The content of the message.
     pub content: SamplingMessageContent,
     /// The `_meta` member.
     #[serde(rename = "_meta", default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<JsonObject>,
-    /// Members that this revision does not name.
+    /// Members that this revision does not define.
     #[serde(flatten)]
     pub extra: JsonObject,
 }
 
 impl SamplingMessage {
-    /// A message of `role`.
+    /// Creates a message.
     #[deprecated(
         note = "SEP-2577: sampling is deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; call the provider of the model directly"
     )]
@@ -38,7 +38,7 @@ impl SamplingMessage {
         }
     }
 
-    /// The same message with `_meta`.
+    /// Returns the message with `_meta`.
     #[must_use]
     pub fn with_meta(mut self, meta: JsonObject) -> Self {
         self.meta = Some(meta);
@@ -46,21 +46,21 @@ impl SamplingMessage {
     }
 }
 
-/// The content of a message: one block, or an array of them. Which of the two it was survives a
-/// round trip.
+/// The content of a message: a single block or an array of blocks. The two forms are kept apart, so
+/// that a message round-trips unchanged.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
-// One block is the rule, and a box around it would be in the way of whoever matches on it.
+// A single block is the usual case, and a box would complicate pattern matching.
 #[allow(clippy::large_enum_variant)]
 pub enum SamplingMessageContent {
-    /// One block, not in an array.
+    /// A single block, not in an array.
     One(SamplingMessageContentBlock),
     /// An array of blocks.
     Many(Vec<SamplingMessageContentBlock>),
 }
 
 impl SamplingMessageContent {
-    /// The blocks, however they were written.
+    /// Returns the blocks of either form.
     #[must_use]
     pub fn blocks(&self) -> &[SamplingMessageContentBlock] {
         match self {
@@ -69,7 +69,7 @@ impl SamplingMessageContent {
         }
     }
 
-    /// The calls of tools among the blocks.
+    /// Returns the tool calls among the blocks.
     pub fn tool_uses(&self) -> impl Iterator<Item = &ToolUseContent> {
         self.blocks().iter().filter_map(|block| match block {
             SamplingMessageContentBlock::ToolUse(tool_use) => Some(tool_use),
@@ -77,7 +77,7 @@ impl SamplingMessageContent {
         })
     }
 
-    /// The text blocks, joined without a separator.
+    /// Returns the text blocks, concatenated without a separator.
     #[must_use]
     pub fn text(&self) -> String {
         let texts = self.blocks().iter().filter_map(|block| match block {
@@ -115,7 +115,7 @@ impl<'de> Deserialize<'de> for SamplingMessageContent {
 }
 
 tagged! {
-    /// One block of a message, told apart by its `type`.
+    /// A content block of a message, distinguished by its `type`.
     ///
     /// Deprecated by SEP-2577; earliest removal: the first revision released on or after
     /// 2027-07-28.
@@ -124,20 +124,20 @@ tagged! {
         Text(TextContent) = "text",
         /// An image.
         Image(ImageContent) = "image",
-        /// A recording.
+        /// Audio.
         Audio(AudioContent) = "audio",
-        /// The assistant calls a tool.
+        /// A tool call of the assistant.
         ToolUse(ToolUseContent) = "tool_use",
-        /// The user brings back what the tool said.
+        /// The result of a tool call, in a user message.
         ToolResult(ToolResultContent) = "tool_result",
     } else {
-        /// A block of a type that this revision does not know, whole.
+        /// A block of a type that this revision does not define, unchanged.
         Unknown(JsonObject)
     }
 }
 
 impl SamplingMessageContentBlock {
-    /// Text.
+    /// Creates a text block.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text(TextContent::new(text))
@@ -157,22 +157,22 @@ impl From<String> for SamplingMessageContentBlock {
 }
 
 object! {
-    /// The assistant calls a tool.
+    /// A tool call of the assistant.
     ///
     /// Deprecated by SEP-2577; earliest removal: the first revision released on or after
     /// 2027-07-28.
     pub struct ToolUseContent {
         required {
-            /// What the result of the call will refer to.
+            /// The id of the call, to which its result refers.
             id: String = "id",
             /// The name of the tool.
             name: String = "name",
-            /// The arguments, in the shape of the tool's input schema.
+            /// The arguments, according to the tool's input schema.
             input: JsonObject = "input",
         }
         optional {
-            /// The `_meta` member. Keep it when the block is sent again, so that the provider may
-            /// cache.
+            /// The `_meta` member. Keep it when the block is sent again, since the provider may use
+            /// it for caching.
             meta / with_meta: JsonObject = "_meta",
         }
         skip { "type" }
@@ -181,7 +181,7 @@ object! {
 }
 
 object! {
-    /// What came of a tool call.
+    /// The result of a tool call.
     ///
     /// Deprecated by SEP-2577; earliest removal: the first revision released on or after
     /// 2027-07-28.
@@ -193,15 +193,15 @@ object! {
             content: Vec<ContentBlock> = "content",
         }
         optional {
-            /// Whether the tool failed; absent means it did not.
+            /// Whether the tool failed; absent means `false`.
             is_error / with_is_error: bool = "isError",
-            /// The `_meta` member. Keep it when the block is sent again, so that the provider may
-            /// cache.
+            /// The `_meta` member. Keep it when the block is sent again, since the provider may use
+            /// it for caching.
             meta / with_meta: JsonObject = "_meta",
         }
         nullable {
-            /// The result as any JSON value, `null` included, in the shape of the tool's output
-            /// schema.
+            /// The structured result: any JSON value, `null` included, according to the tool's
+            /// output schema.
             structured_content / with_structured_content: JsonValue = "structuredContent",
         }
         skip { "type" }

@@ -1,16 +1,16 @@
-//! Which model a server would like.
+//! Model preferences.
 
 use super::plain;
 use crate::JsonObject;
 use serde::{Deserialize, Serialize};
 
-/// What a server values in a model. Always advice: the client chooses.
+/// A server's preferences about the model. Always advisory: the client chooses.
 ///
 /// Deprecated by SEP-2577; earliest removal: the first revision released on or after 2027-07-28.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelPreferences {
-    /// Names of models, the most wanted first.
+    /// Hints about models, in order of preference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hints: Option<Vec<ModelHint>>,
     /// How much low cost matters, from 0 to 1.
@@ -34,13 +34,13 @@ pub struct ModelPreferences {
         serialize_with = "plain"
     )]
     pub intelligence_priority: Option<f64>,
-    /// Members that this revision does not name.
+    /// Members that this revision does not define.
     #[serde(flatten)]
     pub extra: JsonObject,
 }
 
 impl ModelPreferences {
-    /// No preference yet.
+    /// Creates empty preferences.
     #[deprecated(
         note = "SEP-2577: sampling is deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; call the provider of the model directly"
     )]
@@ -49,7 +49,7 @@ impl ModelPreferences {
         Self::default()
     }
 
-    /// The same preferences with one more hint, less wanted than those before it.
+    /// Returns the preferences with one more hint, of lower preference than the existing ones.
     #[must_use]
     pub fn with_hint(mut self, name: impl Into<String>) -> Self {
         let hint = ModelHint {
@@ -60,31 +60,32 @@ impl ModelPreferences {
         self
     }
 
-    /// The same preferences with a priority for low cost.
+    /// Returns the preferences with a priority for low cost.
     #[must_use]
     pub fn with_cost_priority(mut self, priority: f64) -> Self {
         self.cost_priority = Some(priority);
         self
     }
 
-    /// The same preferences with a priority for low latency.
+    /// Returns the preferences with a priority for low latency.
     #[must_use]
     pub fn with_speed_priority(mut self, priority: f64) -> Self {
         self.speed_priority = Some(priority);
         self
     }
 
-    /// The same preferences with a priority for capability.
+    /// Returns the preferences with a priority for capability.
     #[must_use]
     pub fn with_intelligence_priority(mut self, priority: f64) -> Self {
         self.intelligence_priority = Some(priority);
         self
     }
 
-    /// Of the models that a client has, the one that the hints ask for: the first hint that matches
-    /// any model wins over every later hint, whatever the order of `models`
-    /// (`client/sampling#model-hints`). Among several matches for that hint the earliest of
-    /// `models` wins, so list them by the priorities first. `None` when no hint matches.
+    /// Returns the first of `models` that matches the first matching hint: an earlier hint takes
+    /// precedence over a later one, whatever the order of `models` (`client/sampling#model-hints`).
+    /// `None` if no hint matches.
+    ///
+    /// Order `models` by the priorities, since the first one wins among several matches of a hint.
     pub fn pick<'m, I>(&self, models: I) -> Option<&'m str>
     where
         I: IntoIterator<Item = &'m str, IntoIter: Clone>,
@@ -96,10 +97,10 @@ impl ModelPreferences {
             .find_map(|hint| models.clone().find(|model| hint.matches(model)))
     }
 
-    /// Checks that every priority is between 0 and 1.
+    /// Checks that all priorities are between 0 and 1.
     ///
     /// # Errors
-    /// Which priority is out of range.
+    /// A message that names the first priority out of range.
     pub fn validate(&self) -> Result<(), String> {
         let priorities = [
             ("costPriority", self.cost_priority),
@@ -122,16 +123,16 @@ impl ModelPreferences {
 /// Deprecated by SEP-2577; earliest removal: the first revision released on or after 2027-07-28.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelHint {
-    /// Part of the name of a model.
+    /// A substring of the name of a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Members that this revision leaves to the client.
+    /// Members whose meaning is up to the client.
     #[serde(flatten)]
     pub extra: JsonObject,
 }
 
 impl ModelHint {
-    /// A hint by name.
+    /// Creates a hint by name.
     #[deprecated(
         note = "SEP-2577: sampling is deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; call the provider of the model directly"
     )]
@@ -143,7 +144,7 @@ impl ModelHint {
         }
     }
 
-    /// Whether `model` contains the hinted name. An absent or empty name says nothing and matches
+    /// Returns whether `model` contains the name of the hint. An absent or empty name matches
     /// nothing.
     #[must_use]
     pub fn matches(&self, model: &str) -> bool {

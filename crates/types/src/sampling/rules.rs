@@ -1,37 +1,35 @@
-//! The rules for tool calls and their results within one conversation
+//! Validation of tool calls and their results within a conversation
 //! (`client/sampling#message-content-constraints`).
 
 use super::{SamplingMessage, SamplingMessageContentBlock as Block};
 use crate::Role;
 use std::collections::HashSet;
 
-/// Walks the conversation with the calls that the next message has to answer.
+/// Checks that each message with tool calls is followed by one with their results.
 pub(super) fn check_tool_exchange(messages: &[SamplingMessage]) -> Result<(), String> {
     let mut open = HashSet::new();
     for (index, message) in messages.iter().enumerate() {
         let answered = results(index, message)?;
-        // An id that was not called is reported as such, not as an answer that is missing.
+        // Checked first, so that a wrong id is reported as unknown and not as a missing result.
         if let Some(id) = answered.iter().find(|id| !open.contains(*id)) {
             return Err(format!(
-                "message {index}: tool result {id:?} answers no tool use of the message before it"
+                "message {index}: tool result {id:?} matches no tool use in the previous message"
             ));
         }
         if let Some(id) = open.iter().find(|id| !answered.contains(*id)) {
             return Err(format!(
-                "message {index}: tool use {id:?} of the message before it is not answered"
+                "message {index}: no result for tool use {id:?} in the previous message"
             ));
         }
         open = uses(index, message)?;
     }
     match open.iter().next() {
-        Some(id) => Err(format!(
-            "tool use {id:?} of the last message is not answered"
-        )),
+        Some(id) => Err(format!("no result for tool use {id:?} in the last message")),
         None => Ok(()),
     }
 }
 
-/// The calls that `message` answers.
+/// Returns the ids of the tool results in `message`.
 fn results(index: usize, message: &SamplingMessage) -> Result<HashSet<&str>, String> {
     let blocks = message.content.blocks();
     let mut ids = HashSet::new();
@@ -50,18 +48,18 @@ fn results(index: usize, message: &SamplingMessage) -> Result<HashSet<&str>, Str
     }
     if message.role != Role::User {
         return Err(format!(
-            "message {index}: a tool result belongs into a user message"
+            "message {index}: tool results are allowed only in user messages"
         ));
     }
     if ids.len() != blocks.len() {
         return Err(format!(
-            "message {index}: tool results are mixed with other content"
+            "message {index}: tool results must not be mixed with other content"
         ));
     }
     Ok(ids)
 }
 
-/// The calls that `message` makes.
+/// Returns the ids of the tool calls in `message`.
 fn uses(index: usize, message: &SamplingMessage) -> Result<HashSet<&str>, String> {
     let mut ids = HashSet::new();
     for block in message.content.blocks() {
@@ -70,7 +68,7 @@ fn uses(index: usize, message: &SamplingMessage) -> Result<HashSet<&str>, String
         };
         if message.role != Role::Assistant {
             return Err(format!(
-                "message {index}: a tool use belongs into an assistant message"
+                "message {index}: tool uses are allowed only in assistant messages"
             ));
         }
         if !ids.insert(tool_use.id.as_str()) {

@@ -37,7 +37,7 @@ fn answer(id: &str) -> Value {
 }
 
 #[test]
-fn a_full_request_round_trips_with_what_it_does_not_name() {
+fn a_full_request_round_trips_with_unknown_members() {
     let request: CreateMessageRequestParams = round_trip(json!({
         "messages": [user(text())],
         "modelPreferences": {"hints": [{"name": "sonnet", "vendor": "x"}], "costPriority": 0.3, "speedPriority": 1},
@@ -58,7 +58,7 @@ fn a_full_request_round_trips_with_what_it_does_not_name() {
 }
 
 #[test]
-fn what_is_absent_is_not_written() {
+fn absent_members_are_not_written() {
     let message = SamplingMessage::new(Role::User, "hi");
     let request = CreateMessageRequestParams::new(vec![message], 5);
     assert_eq!(
@@ -69,7 +69,7 @@ fn what_is_absent_is_not_written() {
 }
 
 #[test]
-fn one_block_and_an_array_of_one_stay_what_they_were() {
+fn a_single_block_and_an_array_of_one_round_trip() {
     let one: SamplingMessage = round_trip(user(text()));
     let many: SamplingMessage = round_trip(user(json!([text()])));
     assert_ne!(one, many);
@@ -99,7 +99,7 @@ fn a_message_needs_a_role_and_content() {
 
 // spec: sampling-21
 #[test]
-fn blocks_of_every_type_keep_their_meta_and_unknown_members() {
+fn blocks_of_all_types_keep_meta_and_unknown_members() {
     let blocks = json!([
         {"type": "text", "text": "a", "_meta": {"m": 1}},
         {"type": "image", "data": "AAAA", "mimeType": "image/png"},
@@ -140,7 +140,7 @@ fn a_stop_reason_is_an_open_string() {
 
 // spec: sampling-07, sampling-19
 #[test]
-fn a_message_with_a_tool_result_holds_nothing_else() {
+fn tool_results_are_not_mixed_with_other_content() {
     let ok = params(json!([
         assistant(json!([text(), call("a")])),
         user(answer("a"))
@@ -152,13 +152,13 @@ fn a_message_with_a_tool_result_holds_nothing_else() {
     ]));
     assert_eq!(
         mixed.validate(),
-        Err("message 1: tool results are mixed with other content".into())
+        Err("message 1: tool results must not be mixed with other content".into())
     );
 }
 
 // spec: sampling-08, sampling-19
 #[test]
-fn every_tool_use_is_answered_by_the_next_message() {
+fn every_tool_use_has_a_result_in_the_next_message() {
     let calls = assistant(json!([call("a"), call("b")]));
     let both = user(json!([answer("b"), answer("a")]));
     assert_eq!(
@@ -192,7 +192,7 @@ fn a_tool_result_refers_to_a_tool_use() {
         json!([assistant(call("a")), user(answer("a")), user(answer("a"))]),
     ] {
         let problem = params(messages).validate().unwrap_err();
-        assert!(problem.contains("answers no tool use"), "{problem}");
+        assert!(problem.contains("matches no tool use"), "{problem}");
     }
 }
 
@@ -221,7 +221,7 @@ fn the_first_hint_that_matches_wins_and_is_a_substring() {
 }
 
 #[test]
-fn priorities_lie_between_zero_and_one() {
+fn priorities_are_between_zero_and_one() {
     for (priority, ok) in [
         (0.0, true),
         (1.0, true),

@@ -11,7 +11,7 @@ use super::{
 use crate::serve::clock::unix_millis;
 use bytes::Bytes;
 use carryall_proto::BoxFuture;
-use carryall_store::{Changed, Changes, Row, Store, StoreResult};
+use carryall_store::{Changes, Row, RowChange, Store, StoreResult};
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -180,12 +180,12 @@ impl StoreBusInner {
             while relays.try_join_next().is_some() {}
             let now = unix_millis();
             let rows = match changed {
-                Changed::Row(key) if received.contains(&key) => continue,
-                Changed::Row(key) => {
+                RowChange::Row(key) if received.contains(&key) => continue,
+                RowChange::Row(key) => {
                     let row = self.store.get(EVENT_KIND, &key, now).await;
                     row.map(|row| row.into_iter().collect())
                 }
-                Changed::Some => self.store.due(EVENT_KIND, now, BATCH_SIZE).await,
+                RowChange::Lagged => self.store.due(EVENT_KIND, now, BATCH_SIZE).await,
             };
             for row in rows.unwrap_or_default() {
                 if received.len() > MAX_RECEIVED {

@@ -5,7 +5,7 @@ use super::{EventText, random_name};
 use crate::serve::clock::unix_millis;
 use bytes::Bytes;
 use carryall_proto::sync::Mutex;
-use carryall_store::{Changed, Changes, Row, Store};
+use carryall_store::{Changes, Row, RowChange, Store};
 use futures_util::StreamExt as _;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -86,13 +86,13 @@ impl RelayReaders {
     pub(super) async fn notify(&self, mut changes: Changes) {
         while let Some(changed) = changes.next().await {
             match changed {
-                Changed::Row(key) => {
+                RowChange::Row(key) => {
                     let name = key.split(' ').next().unwrap_or_default();
                     if let Some(reader) = self.0.lock().get(name) {
                         reader.notify_one();
                     }
                 }
-                Changed::Some => {
+                RowChange::Lagged => {
                     for reader in self.0.lock().values() {
                         reader.notify_one();
                     }

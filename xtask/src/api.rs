@@ -1,8 +1,8 @@
-//! `cargo xtask api`: the public API of each published crate, as text that is checked in, so that a
-//! change of the API shows up as a change of `docs/api/`.
+//! `cargo xtask api`: compares the public API of each published crate with the lists in `docs/api/`,
+//! so that every change of the API is a visible diff.
 //!
-//! The lists are made from rustdoc's JSON output, whose format changes between releases of Rust.
-//! With a toolchain whose format the `public-api` crate does not read, the check is skipped.
+//! The lists are made from rustdoc's JSON output, whose format changes between releases of Rust. The
+//! check is skipped with a toolchain whose format the `public-api` crate does not read.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::args::Args;
 use crate::{CommandResult, files};
 
-/// The crates that others depend on.
+/// The published crates.
 const CRATES: [&str; 14] = [
     "carryall",
     "carryall-client",
@@ -36,7 +36,7 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
     args.done()?;
     let version = crate::process::output(Command::new("rustc").arg("--version"))?;
     if !version.starts_with(RUST) {
-        println!("api: skipped: the lists are made with {RUST}x, and this is {version}");
+        println!("api: skipped: the lists need {RUST}x; found {version}");
         return Ok(());
     }
     let root = files::root();
@@ -63,13 +63,13 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
         return Ok(());
     }
     Err(
-        "the public API is not what docs/api says; if that is meant, run `cargo xtask api --write` \
-         and commit the result"
+        "the public API differs from docs/api; if this is intended, run `cargo xtask api --write` and \
+         commit the result"
             .to_owned(),
     )
 }
 
-/// Builds the JSON documentation of a crate with all its features and returns its path.
+/// Builds the JSON documentation of a crate with all features and returns its path.
 fn rustdoc_json(root: &Path, package: &str) -> CommandResult<std::path::PathBuf> {
     let mut rustdoc = crate::process::cargo();
     rustdoc
@@ -87,8 +87,9 @@ fn rustdoc_json(root: &Path, package: &str) -> CommandResult<std::path::PathBuf>
         .with_extension("json"))
 }
 
-/// A rustdoc that takes unstable options on the stable toolchain. The compiler does not get the
-/// variable that allows them: build scripts look at it, and would build everything anew.
+/// Returns a rustdoc wrapper that accepts unstable options on the stable toolchain.
+///
+/// Only rustdoc gets `RUSTC_BOOTSTRAP`: build scripts read it too, and would rebuild everything.
 fn wrapper() -> CommandResult<std::path::PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
     let path = files::target_dir().join("api-rustdoc.sh");
@@ -113,13 +114,13 @@ fn list(json: &Path) -> CommandResult<String> {
     Ok(api.items().map(|item| format!("{item}\n")).collect())
 }
 
-/// The lines of one text that are not in the other.
+/// Returns the lines that occur in only one of the two texts.
 fn difference(before: &str, now: &str) -> String {
     let old: std::collections::BTreeSet<_> = before.lines().collect();
     let new: std::collections::BTreeSet<_> = now.lines().collect();
-    let gone = old.difference(&new).map(|line| format!("  - {line}\n"));
+    let removed = old.difference(&new).map(|line| format!("  - {line}\n"));
     let added = new.difference(&old).map(|line| format!("  + {line}\n"));
-    gone.chain(added).collect()
+    removed.chain(added).collect()
 }
 
 #[cfg(test)]
@@ -127,7 +128,7 @@ mod tests {
     use super::difference;
 
     #[test]
-    fn a_difference_names_what_is_gone_and_what_is_new() {
+    fn difference_lists_removed_and_added_lines() {
         assert_eq!(difference("a\nb\n", "b\nc\n"), "  - a\n  + c\n");
     }
 }

@@ -1,20 +1,20 @@
-//! Command-line words: `--flag`, `--option value`, `--option=value`.
+//! Command-line arguments: `--flag`, `--option value`, `--option=value`.
 
 use crate::CommandResult;
 
-/// The words after the command; each accessor takes out what it knows, [`Args::done`] refuses the
+/// The arguments after the command. Each accessor removes what it returns; [`Args::done`] rejects the
 /// rest.
 pub(crate) struct Args(Vec<String>);
 
 impl Args {
-    pub(crate) fn new(words: impl Iterator<Item = String>) -> Self {
+    pub(crate) fn new(args: impl Iterator<Item = String>) -> Self {
         let mut split = Vec::new();
-        for word in words {
-            match word.split_once('=') {
+        for arg in args {
+            match arg.split_once('=') {
                 Some((name, value)) if name.starts_with("--") => {
                     split.extend([name.to_owned(), value.to_owned()])
                 }
-                _ => split.push(word),
+                _ => split.push(arg),
             }
         }
         Self(split)
@@ -22,22 +22,22 @@ impl Args {
 
     pub(crate) fn flag(&mut self, name: &str) -> bool {
         let before = self.0.len();
-        self.0.retain(|word| word != name);
+        self.0.retain(|arg| arg != name);
         self.0.len() != before
     }
 
     pub(crate) fn option(&mut self, name: &str) -> CommandResult<Option<String>> {
-        let Some(at) = self.0.iter().position(|word| word == name) else {
+        let Some(at) = self.0.iter().position(|arg| arg == name) else {
             return Ok(None);
         };
         self.0.remove(at);
         if at == self.0.len() {
-            return Err(format!("{name} wants a value"));
+            return Err(format!("{name} needs a value"));
         }
         Ok(Some(self.0.remove(at)))
     }
 
-    /// Every value of a repeatable option; commas separate values too.
+    /// Returns all values of a repeatable option. Values can also be separated by commas.
     pub(crate) fn list(&mut self, name: &str) -> CommandResult<Vec<String>> {
         let mut values = Vec::new();
         while let Some(value) = self.option(name)? {
@@ -55,8 +55,8 @@ impl Args {
     pub(crate) fn done(self) -> CommandResult {
         match self.0.first() {
             None => Ok(()),
-            Some(word) => Err(format!(
-                "unexpected argument `{word}`; see `cargo xtask help`"
+            Some(arg) => Err(format!(
+                "unexpected argument `{arg}`; see `cargo xtask help`"
             )),
         }
     }
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn values_come_after_a_space_or_an_equals_sign() {
+    fn a_value_follows_a_space_or_an_equals_sign() {
         let mut a = args("--area x --area=y,z --missing");
         assert_eq!(a.list("--area").unwrap(), ["x", "y", "z"]);
         assert!(a.flag("--missing"));
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn an_option_without_its_value_and_an_unknown_word_are_refused() {
+    fn a_missing_value_and_an_unknown_argument_are_rejected() {
         assert!(args("--area").option("--area").is_err());
         assert!(args("--other").done().is_err());
     }

@@ -1,9 +1,8 @@
-//! `cargo xtask balanced`: clients with a handshake behind plain round robin.
+//! `cargo xtask balanced`: legacy clients behind a round-robin balancer.
 //!
-//! Three replicas of the demo server behind nginx without any affinity; a client of the TypeScript
-//! SDK v1 and one of the Python SDK v1 call, hear progress and answer questions, while one replica
-//! is killed and started again. Not one request may be answered 404, and not one answer may be
-//! wrong.
+//! Starts three replicas of the demo server behind nginx without affinity. A TypeScript SDK v1
+//! client and a Python SDK v1 client call tools, receive progress and answer elicitations while one
+//! replica is killed and restarted. No request may be answered with 404, and no result may be wrong.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,19 +12,19 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 use crate::args::Args;
-use crate::process::{ProcessGroup, exists, log_to};
+use crate::process::{ChildGroup, exists, log_to};
 use crate::{CommandResult, files, net, npm, process};
 
 const TYPESCRIPT: &str = "@modelcontextprotocol/sdk@1.32.2";
 const PYTHON: &str = "mcp==1.30.0";
 const REPLICAS: usize = 3;
 const ROUNDS: u32 = 500;
-/// The replica that is killed, when, and for how long it is away.
+/// The replica that is killed, the time of the kill, and the time until it is restarted.
 const VICTIM: usize = 1;
 const KILLED_AFTER: Duration = Duration::from_secs(6);
-const AWAY: Duration = Duration::from_secs(3);
-/// For one client to do all its rounds.
-const LIMIT: Duration = Duration::from_secs(300);
+const DOWNTIME: Duration = Duration::from_secs(3);
+/// Maximum time for one client to complete all its rounds.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(300);
 
 pub(crate) fn run(mut args: Args) -> CommandResult {
     let rounds = match args.option("--rounds")? {
@@ -36,38 +35,39 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
     };
     let no_build = args.flag("--no-build");
     args.done()?;
-    Balanced::is_possible()?;
-    let place = files::target_dir().join("balanced");
+    LoadBalancer::check_installed()?;
+    let dir = files::target_dir().join("balanced");
     if !no_build {
         process::run(process::cargo().args(["build", "--locked", "-p", "carryall-cli"]))?;
     }
-    let clients = [typescript(&place)?, python(&place)?];
-    let mut cluster = BalancedReplicas::start(&place)?;
+    let clients = [typescript(&dir)?, python(&dir)?];
+    let mut cluster = DemoCluster::start(&dir)?;
     let mut running = Vec::new();
     for (name, mut command) in clients {
-        let log = place.join(format!("{name}.log"));
+        let log = dir.join(format!("{name}.log"));
         command.args([cluster.url.as_str(), &rounds.to_string()]);
         log_to(&mut command, &log)?;
-        running.push((name, ProcessGroup::spawn(&mut command)?, log));
+        running.push((name, ChildGroup::spawn(&mut command)?, log));
     }
     std::thread::sleep(KILLED_AFTER);
     cluster.kill(VICTIM);
-    std::thread::sleep(AWAY);
+    std::thread::sleep(DOWNTIME);
     cluster.start_replica(VICTIM)?;
     let mut problems = Vec::new();
     for (name, mut client, log) in running {
-        let ended = client.wait(LIMIT);
-        let said = files::read(&log)?;
-        let last = said.lines().last().unwrap_or_default();
+        let ended = client.wait(CLIENT_TIMEOUT);
+        let output = files::read(&log)?;
+        let last = output.lines().last().unwrap_or_default();
         if ended != Some(true) {
-            problems.push(format!("{name} did not come to its end: {}", tail(&said)));
+            problems.push(format!("{name} failed or timed out: {}", tail(&output)));
             continue;
         }
-        let seen: BalancedObservations =
-            serde_json::from_str(last).map_err(|error| format!("{name} said {last:?}: {error}"))?;
-        println!("{name}: {seen}");
+        let report: BalancedObservations = serde_json::from_str(last)
+            .map_err(|error| format!("{name} printed {last:?}: {error}"))?;
+        println!("{name}: {report}");
         problems.extend(
-            seen.problems(rounds)
+            report
+                .problems(rounds)
                 .into_iter()
                 .map(|problem| format!("{name}: {problem}")),
         );
@@ -79,16 +79,16 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
     }
 }
 
-/// What a client has seen.
+/// The report that a client prints when it ends.
 #[derive(Deserialize)]
 struct BalancedObservations {
     calls: u32,
     notifications: u32,
     elicitations: u32,
-    /// Calls that were lost with the replica, and made again.
-    again: u32,
+    /// Calls that were lost with the killed replica and retried.
+    retried: u32,
     wrong: Vec<String>,
-    /// How often each method was answered with each status.
+    /// Number of responses by HTTP method and status.
     statuses: BTreeMap<String, u32>,
     replicas: BTreeMap<String, u32>,
 }
@@ -97,11 +97,11 @@ impl BalancedObservations {
     fn problems(&self, rounds: u32) -> Vec<String> {
         let mut problems = self.wrong.clone();
         if self.calls != 3 * rounds || self.elicitations < rounds || self.notifications < rounds {
-            problems.push(format!("{rounds} rounds were asked for"));
+            problems.push(format!("not all of the {rounds} rounds were completed"));
         }
         if self.replicas.len() != REPLICAS {
             problems.push(format!(
-                "not all replicas have answered: {:?}",
+                "not every replica has answered: {:?}",
                 self.replicas
             ));
         }
@@ -121,40 +121,39 @@ impl std::fmt::Display for BalancedObservations {
             calls,
             notifications,
             elicitations,
-            again,
+            retried,
             wrong,
             statuses,
             replicas,
         } = self;
         write!(
             f,
-            "{calls} calls, {notifications} notifications, {elicitations} elicitations, {again} made again, {} wrong; \
+            "{calls} calls, {notifications} notifications, {elicitations} elicitations, {retried} retried, {} wrong; \
              statuses {statuses:?}; answered by {replicas:?}",
             wrong.len()
         )
     }
 }
 
-/// The replicas and the balancer.
-struct BalancedReplicas {
-    place: PathBuf,
+/// Replicas of the demo server behind nginx.
+struct DemoCluster {
+    dir: PathBuf,
     ports: Vec<u16>,
-    replicas: Vec<Option<ProcessGroup>>,
-    _nginx: ProcessGroup,
+    replicas: Vec<Option<ChildGroup>>,
+    _nginx: ChildGroup,
     url: String,
 }
 
-/// What replicas need before they can start: a keyring in the folder, ports, and the balancer in
-/// front of them.
-pub(crate) struct Balanced {
+/// A running nginx, with ports assigned to the replicas behind it and a keyring file for them.
+pub(crate) struct LoadBalancer {
     pub(crate) ports: Vec<u16>,
     pub(crate) url: String,
-    pub(crate) nginx: ProcessGroup,
+    pub(crate) nginx: ChildGroup,
 }
 
-impl Balanced {
-    /// Looks for what has to be installed, before anything else takes its time.
-    pub(crate) fn is_possible() -> CommandResult {
+impl LoadBalancer {
+    /// Checks that nginx is installed, before anything is built.
+    pub(crate) fn check_installed() -> CommandResult {
         if exists("nginx") {
             Ok(())
         } else {
@@ -162,24 +161,23 @@ impl Balanced {
         }
     }
 
-    pub(crate) fn prepare(place: &Path, replicas: usize) -> CommandResult<Self> {
-        // A secret of a test is no secret.
-        files::write(&place.join("keyring"), &format!("1 {}\n", "5a".repeat(32)))?;
+    pub(crate) fn start(dir: &Path, replicas: usize) -> CommandResult<Self> {
+        files::write(&dir.join("keyring"), &format!("1 {}\n", "5a".repeat(32)))?;
         let ports = (0..replicas)
             .map(|_| net::free_port())
             .collect::<CommandResult<Vec<u16>>>()?;
         let port = net::free_port()?;
-        let (config, log) = (place.join("nginx.conf"), place.join("nginx.log"));
-        files::write(&config, &nginx(place, port, &ports))?;
+        let (config, log) = (dir.join("nginx.conf"), dir.join("nginx.log"));
+        files::write(&config, &nginx_config(dir, port, &ports))?;
         let mut command = Command::new("nginx");
         command
             .args(["-e", "stderr", "-p"])
-            .arg(place)
+            .arg(dir)
             .arg("-c")
             .arg(&config);
         log_to(&mut command, &log)?;
-        let mut nginx = ProcessGroup::spawn(&mut command)?;
-        net::listens(&mut nginx, port, &log)?;
+        let mut nginx = ChildGroup::spawn(&mut command)?;
+        net::wait_until_listening(&mut nginx, port, &log)?;
         Ok(Self {
             ports,
             url: format!("http://127.0.0.1:{port}/mcp"),
@@ -188,12 +186,12 @@ impl Balanced {
     }
 }
 
-impl BalancedReplicas {
-    fn start(place: &Path) -> CommandResult<Self> {
-        let Balanced { ports, url, nginx } = Balanced::prepare(place, REPLICAS)?;
+impl DemoCluster {
+    fn start(dir: &Path) -> CommandResult<Self> {
+        let LoadBalancer { ports, url, nginx } = LoadBalancer::start(dir, REPLICAS)?;
         let replicas = (0..REPLICAS).map(|_| None).collect();
         let mut cluster = Self {
-            place: place.to_owned(),
+            dir: dir.to_owned(),
             ports,
             replicas,
             _nginx: nginx,
@@ -215,64 +213,65 @@ impl BalancedReplicas {
             "--replica",
             &(replica + 1).to_string(),
         ]);
-        command.arg("--keyring").arg(self.place.join("keyring"));
+        command.arg("--keyring").arg(self.dir.join("keyring"));
         for sibling in self.ports.iter().filter(|other| **other != port) {
             command.args(["--sibling", &format!("http://127.0.0.1:{sibling}/mcp")]);
         }
-        let log = self.place.join(format!("replica-{}.log", replica + 1));
+        let log = self.dir.join(format!("replica-{}.log", replica + 1));
         log_to(&mut command, &log)?;
-        let mut group = ProcessGroup::spawn(&mut command)?;
-        net::listens(&mut group, port, &log)?;
+        let mut group = ChildGroup::spawn(&mut command)?;
+        net::wait_until_listening(&mut group, port, &log)?;
         self.replicas[replica] = Some(group);
         Ok(())
     }
 
-    /// SIGKILL, without any warning.
+    /// Kills a replica with SIGKILL.
     fn kill(&mut self, replica: usize) {
         self.replicas[replica] = None;
     }
 }
 
-/// Plain round robin: no `ip_hash`, no cookie, no look at `Mcp-Session-Id`. A replica that does not
-/// even take the connection is passed over; a request that was sent is never sent twice.
-fn nginx(place: &Path, port: u16, ports: &[u16]) -> String {
+/// Returns an nginx configuration with plain round robin: no `ip_hash`, no cookie, no use of
+/// `Mcp-Session-Id`. A replica that refuses the connection is skipped; a request that was sent is
+/// never sent again.
+fn nginx_config(dir: &Path, port: u16, ports: &[u16]) -> String {
     let servers: String = ports
         .iter()
         .map(|port| format!("    server 127.0.0.1:{port} max_fails=0;\n"))
         .collect();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()
-        .map(|kind| format!("  {kind}_temp_path {}/{kind};\n", place.display()))
+        .map(|kind| format!("  {kind}_temp_path {}/{kind};\n", dir.display()))
         .collect();
     format!(
-        "daemon off;\nmaster_process off;\npid {place}/nginx.pid;\nevents {{ worker_connections 1024; }}\nhttp {{\n\
+        "daemon off;\nmaster_process off;\npid {dir}/nginx.pid;\nevents {{ worker_connections 1024; }}\nhttp {{\n\
          {temporary}  access_log off;\n  upstream replicas {{\n{servers}  }}\n  server {{\n\
          \x20   listen 127.0.0.1:{port};\n    location / {{\n      proxy_pass http://replicas;\n\
          \x20     proxy_http_version 1.1;\n      proxy_set_header Connection \"\";\n      proxy_set_header Host $host;\n\
          \x20     proxy_buffering off;\n      proxy_read_timeout 1h;\n      proxy_connect_timeout 2s;\n\
          \x20     proxy_next_upstream error timeout;\n    }}\n  }}\n}}\n",
-        place = place.display()
+        dir = dir.display()
     )
 }
 
-fn typescript(place: &Path) -> CommandResult<(&'static str, Command)> {
-    let modules = place.join("npm");
+fn typescript(dir: &Path) -> CommandResult<(&'static str, Command)> {
+    let modules = dir.join("npm");
     let node = npm::install(&modules, &[TYPESCRIPT, "zod@4.2.0"])?;
-    // A module looks for its packages above the place where it lies, so it has to lie beside them.
+    // Node resolves packages from the folder of the module upwards, so the copy is next to them.
     let program = modules.join("programs").join("balanced.mjs");
-    files::write(&program, &files::read(&ours("client.mjs"))?)?;
+    files::write(&program, &files::read(&client_source("client.mjs"))?)?;
     let mut command = Command::new(node);
     command.arg(program);
     Ok(("typescript", command))
 }
 
-fn python(place: &Path) -> CommandResult<(&'static str, Command)> {
-    let venv = place.join("venv");
+fn python(dir: &Path) -> CommandResult<(&'static str, Command)> {
+    let venv = dir.join("venv");
     let python = venv.join("bin/python");
-    let ask = "import importlib.metadata as m; print('mcp==' + m.version('mcp'))";
+    let print_version = "import importlib.metadata as m; print('mcp==' + m.version('mcp'))";
     let found = process::output(
         Command::new(&python)
-            .args(["-c", ask])
+            .args(["-c", print_version])
             .stderr(Stdio::null()),
     );
     if !found.is_ok_and(|found| found.trim() == PYTHON) {
@@ -287,12 +286,12 @@ fn python(place: &Path) -> CommandResult<(&'static str, Command)> {
         ]))?;
     }
     let mut command = Command::new(python);
-    command.arg(ours("client.py"));
+    command.arg(client_source("client.py"));
     Ok(("python", command))
 }
 
-fn ours(what: &str) -> PathBuf {
-    files::root().join("interop").join("balanced").join(what)
+fn client_source(name: &str) -> PathBuf {
+    files::root().join("interop").join("balanced").join(name)
 }
 
 fn tail(text: &str) -> String {

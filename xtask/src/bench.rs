@@ -1,9 +1,9 @@
-//! `cargo xtask bench`: carryall beside a bare hyper server (the limit) and rmcp in its best
-//! stateless configuration.
+//! `cargo xtask bench`: compares carryall with a bare hyper server (the limit) and with rmcp in its
+//! best stateless configuration.
 //!
 //! The server runs on core 0 and the load on core 1. Servers are measured in turn within a run, so
-//! that a machine that gets slower hits all alike; figures are medians over the runs, and what
-//! counts are the ratios of one invocation.
+//! that a machine that slows down affects all of them. Figures are medians over the runs; only the
+//! ratios within one invocation are meaningful.
 
 mod measure;
 mod report;
@@ -25,11 +25,11 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
     args.done()?;
     if let Some(odd) = only.iter().find(|part| !PARTS.contains(&part.as_str())) {
         return Err(format!(
-            "there is no part `{odd}`; there are {}",
+            "unknown part `{odd}`; expected one of {}",
             PARTS.join(", ")
         ));
     }
-    need_tools()?;
+    check_tools()?;
 
     let servers = if servers.is_empty() {
         ["carryall", "raw-typed", "rmcp-best"]
@@ -62,7 +62,7 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
     let text = report::render(&plan, &results);
     files::write(&files::root().join("bench/results.md"), &text)?;
     println!("{text}");
-    // Only what was measured in full, with ours among it, is worth the record.
+    // Only complete runs that include carryall are recorded.
     if !quick && only.is_empty() && plan.servers.iter().any(|s| s == "carryall") {
         record(&text)?;
     }
@@ -72,7 +72,7 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
 const BEGIN: &str = "<!-- measured -->";
 const END: &str = "<!-- end of measured -->";
 
-/// Puts the tables between the two marks of `bench/README.md`.
+/// Writes the tables between the two markers of `bench/README.md`.
 fn record(text: &str) -> CommandResult {
     let path = files::root().join("bench/README.md");
     let readme = files::read(&path)?;
@@ -80,14 +80,14 @@ fn record(text: &str) -> CommandResult {
         .split_once(BEGIN)
         .and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
     let (head, tail) =
-        parts.ok_or("bench/README.md has lost the marks around the measured tables")?;
+        parts.ok_or("bench/README.md lacks the markers around the measured tables")?;
     let tables = text.replace("\n## ", "\n### ");
     let tables = tables.trim_start_matches("# Measured").trim();
     files::write(&path, &format!("{head}{BEGIN}\n\n{tables}\n\n{END}{tail}"))
 }
 
-/// What cargo does not bring: the load generator, the pinning, the scripts' interpreter.
-fn need_tools() -> CommandResult {
+/// Checks for the tools that cargo does not install: load generator, CPU pinning, interpreters.
+fn check_tools() -> CommandResult {
     let tools = [
         ("wrk", "wrk"),
         ("taskset", "util-linux"),
@@ -101,7 +101,7 @@ fn need_tools() -> CommandResult {
         .collect();
     if !missing.is_empty() {
         return Err(format!(
-            "these programs are missing; install the packages: {}",
+            "missing programs; install these packages: {}",
             missing.join(" ")
         ));
     }
@@ -138,7 +138,7 @@ fn build(carryall: bool) -> CommandResult {
     Ok(())
 }
 
-/// A program that one of the crates under `bench/` builds.
+/// Returns the path of a binary built by a crate under `bench/`.
 fn program(folder: &str, name: &str) -> PathBuf {
     files::root()
         .join("bench")

@@ -1,11 +1,11 @@
-//! `cargo xtask conformance`: the official suite from npm against our servers and clients.
+//! `cargo xtask conformance`: runs the official suite from npm against our server and client.
 //!
-//! The suite's own exit codes let warnings pass and ignore a client that hangs or crashes, so each
-//! scenario's `checks.json` is judged here. `spec/conformance-left.txt` names the scenarios that
-//! later work will turn on.
+//! The suite's exit codes ignore warnings and clients that hang or crash, so each scenario's
+//! `checks.json` is evaluated here. `spec/conformance-left.txt` lists the scenarios that are expected
+//! to fail.
 
+mod expected_failures;
 mod judge;
-mod left;
 mod suite;
 
 use std::collections::BTreeMap;
@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::args::Args;
-use crate::process::ProcessGroup;
+use crate::process::ChildGroup;
 use crate::{CommandResult, files, net, process, table};
+use expected_failures::ExpectedFailures;
 use judge::CheckVerdict;
-use left::Left;
 use suite::{REVISIONS, Suite, SuiteScenario, TestedSide};
 
 pub(crate) fn run(mut args: Args) -> CommandResult {
@@ -44,7 +44,7 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
         .collect();
     if wanted.is_empty() {
         return Err(format!(
-            "the suite has no such scenario; it has:\n{}",
+            "unknown scenario; the suite has:\n{}",
             names(&every)
         ));
     }
@@ -65,7 +65,7 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
             "--bins",
         ]))?;
     }
-    // One server for all revisions, on one URL: it has to find out by itself who speaks which.
+    // One server on one URL serves all revisions: it has to detect the revision of each client.
     let (_running, url) = match (has(TestedSide::Server), server_url) {
         (true, None) => start_server(&out).map(|(group, url)| (Some(group), url))?,
         (_, url) => (None, url.unwrap_or_default()),
@@ -90,28 +90,28 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
 }
 
 fn judge_all(wanted: &[&SuiteScenario], every: &[SuiteScenario], out: &Path) -> CommandResult {
-    let left = Left::load(&files::root().join("spec/conformance-left.txt"))?;
-    let mut problems = left.unknown(every);
+    let expected = ExpectedFailures::load(&files::root().join("spec/conformance-left.txt"))?;
+    let mut problems = expected.unknown(every);
     let (mut rows, mut passed) = (Vec::new(), BTreeMap::<_, (usize, usize)>::new());
     for scenario in wanted {
-        let verdict = judge::read(scenario, out);
+        let verdict = judge::evaluate(scenario, out);
         let (good, all) = passed
             .entry((scenario.revision, scenario.side.word(), &scenario.group))
             .or_default();
         *good += usize::from(verdict.passed());
         *all += 1;
-        let is_left = left.has(scenario);
-        let mark = match (&verdict, is_left) {
+        let expected_failure = expected.contains(scenario);
+        let mark = match (&verdict, expected_failure) {
             (CheckVerdict::Pass(_), false) => "pass",
-            (CheckVerdict::Pass(_), true) => "PASS, but left",
-            (CheckVerdict::Fail(_), true) => "left",
+            (CheckVerdict::Pass(_), true) => "PASS, expected to fail",
+            (CheckVerdict::Fail(_), true) => "expected",
             (CheckVerdict::Fail(_), false) => "FAIL",
         };
-        match (verdict.passed(), is_left) {
+        match (verdict.passed(), expected_failure) {
             (true, true) => problems.push(format!(
                 "{scenario} passes: remove it from spec/conformance-left.txt"
             )),
-            (false, false) => problems.push(format!("{scenario} fails: {}", verdict.says())),
+            (false, false) => problems.push(format!("{scenario} fails: {}", verdict.message())),
             _ => {}
         }
         let cells = [
@@ -120,7 +120,7 @@ fn judge_all(wanted: &[&SuiteScenario], every: &[SuiteScenario], out: &Path) -> 
             &scenario.name,
             &scenario.group,
             mark,
-            &cut(&verdict.says()),
+            &truncate(&verdict.message()),
         ];
         rows.push(cells.iter().map(|c| (*c).to_owned()).collect());
     }
@@ -142,22 +142,22 @@ fn judge_all(wanted: &[&SuiteScenario], every: &[SuiteScenario], out: &Path) -> 
         eprintln!("{problem}");
     }
     Err(format!(
-        "{} problems; the suite's own words are under {}",
+        "{} problems; the output of the suite is in {}",
         problems.len(),
         out.display()
     ))
 }
 
-/// What a table has room for; the whole of a failure stands below the table.
-fn cut(text: &str) -> String {
+/// Shortens a text for a table cell. Failures are printed in full below the table.
+fn truncate(text: &str) -> String {
     match text.char_indices().nth(70) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
     }
 }
 
-/// The everything server on a free port of the loopback, and its URL.
-fn start_server(out: &Path) -> CommandResult<(ProcessGroup, String)> {
+/// Starts the everything server on a free loopback port and returns it with its URL.
+fn start_server(out: &Path) -> CommandResult<(ChildGroup, String)> {
     let port = net::free_port()?;
     let address = format!("127.0.0.1:{port}");
     std::fs::create_dir_all(out).map_err(|e| format!("{}: {e}", out.display()))?;
@@ -165,8 +165,8 @@ fn start_server(out: &Path) -> CommandResult<(ProcessGroup, String)> {
     let mut command = Command::new(binary("everything-server"));
     command.args(["--listen", &address]);
     process::log_to(&mut command, &log)?;
-    let mut group = ProcessGroup::spawn(&mut command)?;
-    net::listens(&mut group, port, &log)?;
+    let mut group = ChildGroup::spawn(&mut command)?;
+    net::wait_until_listening(&mut group, port, &log)?;
     Ok((group, format!("http://{address}/mcp")))
 }
 

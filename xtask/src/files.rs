@@ -1,17 +1,17 @@
-//! Where things are, and what the repository holds.
+//! Paths and files of the checkout.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::CommandResult;
 
-/// The root of the checkout.
+/// Returns the root of the checkout.
 pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_path_buf()
 }
 
-/// Where cargo puts what it builds from the root workspace.
+/// Returns the target folder of the root workspace.
 pub(crate) fn target_dir() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(dir) => root().join(dir),
@@ -19,14 +19,14 @@ pub(crate) fn target_dir() -> PathBuf {
     }
 }
 
-/// One file, named as it is below the root, with forward slashes.
+/// One text file. `path` is relative to the root, with forward slashes.
 pub(crate) struct Source {
     pub(crate) path: String,
     pub(crate) text: String,
 }
 
-/// Every text file of the checkout, committed or not, in the order of their names. Build output and
-/// hidden folders other than `.ci`, `.cargo` and `.github` are left out.
+/// Returns every text file of the checkout, committed or not, sorted by path. Skips build output,
+/// `.git`, and hidden folders other than `.ci`, `.cargo` and `.github`.
 pub(crate) fn sources(root: &Path) -> CommandResult<Vec<Source>> {
     let mut found = Vec::new();
     walk(root, root, &mut found)?;
@@ -48,9 +48,9 @@ fn walk(root: &Path, dir: &Path, found: &mut Vec<Source>) -> CommandResult {
             if !hidden && !matches!(&*name, "target" | "node_modules" | "__pycache__") {
                 walk(root, &path, found)?;
             }
-        } else if kind.is_file() {
-            // A file that another process just removed, or that is not text, is none of ours to
-            // judge.
+        // In a linked worktree `.git` is a file.
+        } else if kind.is_file() && name != ".git" {
+            // Skips files that are not text, and files that another process just removed.
             if let Ok(text) = fs::read_to_string(&path) {
                 let below = path.strip_prefix(root).unwrap_or(&path);
                 found.push(Source {
@@ -74,7 +74,7 @@ pub(crate) fn write(path: &Path, text: &str) -> CommandResult {
     fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// The entries of one of our plain list files: `NAME rest of the line`, `#` starts a comment line.
+/// Parses a list file: each line is `NAME rest of the line`; `#` starts a comment line.
 pub(crate) fn entries(text: &str) -> Vec<(String, String)> {
     text.lines()
         .map(str::trim)

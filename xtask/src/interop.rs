@@ -1,20 +1,20 @@
-//! `cargo xtask interop`: carryall against software that others wrote, in both eras.
+//! `cargo xtask interop`: tests carryall against third-party software, in both eras.
 //!
-//! The Inspector, servers that people run, and small servers and clients on the SDKs (`interop/`),
-//! installed from their registries below the target folder. Clients call our demo; `carryall` calls
-//! their servers; each directly and through `carryall up`.
+//! Uses the Inspector, published servers, and small servers and clients built with the SDKs
+//! (`interop/`), installed from their registries below the target folder. Clients call our demo, and
+//! `carryall` calls the servers, each directly and through `carryall up`.
 
 mod clients;
 mod frameworks;
 mod inspector;
+mod known_issues;
 mod peers;
 mod real;
 mod record;
 mod revisions;
+mod routes;
 mod servers;
-mod shortfalls;
 mod together;
-mod transports;
 
 use std::path::Path;
 use std::time::Instant;
@@ -23,9 +23,9 @@ use crate::args::Args;
 use crate::{CommandResult, files, process};
 use peers::{INSPECTOR, Peer};
 use record::InteropRecord;
-use transports::{ProtocolEra, Ways};
+use routes::{Environment, ProtocolEra};
 
-/// The parts of `--only` that are no SDKs.
+/// The parts of `--only` other than SDKs.
 const INSPECTORS: &str = "inspector";
 const SERVERS: &str = "servers";
 const FRAMEWORKS: &str = "frameworks";
@@ -36,7 +36,7 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
     let era = args.option("--era")?;
     args.done()?;
     let era = era
-        .map(|word| ProtocolEra::named(&word).ok_or(format!("there is no era `{word}`")))
+        .map(|word| ProtocolEra::named(&word).ok_or(format!("unknown era `{word}`")))
         .transpose()?;
     let parts: Vec<&str> = [INSPECTORS, SERVERS, FRAMEWORKS]
         .into_iter()
@@ -44,7 +44,7 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
         .collect();
     if let Some(odd) = only.iter().find(|part| !parts.contains(&part.as_str())) {
         return Err(format!(
-            "there is no part `{odd}`; there are {}",
+            "unknown part `{odd}`; expected one of {}",
             parts.join(", ")
         ));
     }
@@ -63,33 +63,33 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
     }
     let whole = only.is_empty() && era.is_none();
     let started = Instant::now();
-    let ways = Ways::new(&dir)?;
+    let env = Environment::new(&dir)?;
     let mut record = InteropRecord::default();
     if wants(INSPECTORS) {
-        inspector::check(&ways, &dir, &node, &mut record);
+        inspector::check(&env, &dir, &node, &mut record);
     }
     let wanted = || every.iter().filter(|peer| wants(peer.part));
-    wanted().for_each(|peer| clients::check(&ways, peer, &mut record));
+    wanted().for_each(|peer| clients::check(&env, peer, &mut record));
     if wants("go") && era != Some(ProtocolEra::Modern) {
-        revisions::check(&ways, &every, &mut record);
+        revisions::check(&env, &every, &mut record);
     }
-    wanted().for_each(|peer| servers::check(&ways, peer, &mut record));
+    wanted().for_each(|peer| servers::check(&env, peer, &mut record));
     if whole {
-        together::check(&ways, &every, &mut record);
+        together::check(&env, &every, &mut record);
     }
     if wants(SERVERS) {
-        real::check(&ways, &dir, &node, &mut record);
+        real::check(&env, &dir, &node, &mut record);
     }
     if wants(FRAMEWORKS) {
-        frameworks::check(&ways, &dir, &node, no_build, &mut record);
+        frameworks::check(&env, &dir, &node, no_build, &mut record);
     }
     print!("{}", record.table());
     println!(
-        "\n{}; {} s without installing",
+        "\n{}; {} s without installation",
         record.sum(),
         started.elapsed().as_secs()
     );
-    // Only a run of everything is worth the record.
+    // Only complete runs are recorded.
     if whole {
         write(
             &files::root().join("docs/interop.md"),
@@ -100,8 +100,8 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
     match record.failures() {
         0 => Ok(()),
         count => Err(format!(
-            "{count} checks fail; what the programs said is under {}",
-            ways.logs().display()
+            "{count} checks failed; the output of the programs is in {}",
+            env.logs().display()
         )),
     }
 }
@@ -112,7 +112,7 @@ fn write(path: &Path, record: &InteropRecord, versions: &[(String, String)]) -> 
     Ok(())
 }
 
-/// What took part, with its version, and what kept it from taking part.
+/// Returns the version of each participant, or the reason that it was not run.
 fn versions(every: &[Peer]) -> Vec<(String, String)> {
     let mut rows = vec![
         ("carryall".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),

@@ -1,9 +1,9 @@
 //! The project's own commands: `cargo xtask <command>`.
 //!
-//! Each command is one module; none of them is part of what we ship, so they use little beyond the
-//! standard library and serde, and stay quick to build on a clean machine.
+//! Each command is one module. None of them is shipped, so they use little beyond the standard
+//! library and serde, and stay quick to build on a clean machine.
 
-// Printing tables is what these commands are for.
+// The commands print tables.
 #![allow(clippy::print_stdout)]
 
 mod api;
@@ -30,30 +30,30 @@ const USAGE: &str = "\
 usage: cargo xtask <command> [options]
 
   requirements [--area A]... [--missing] [--require A,B]
-        which rules of spec/requirements.json a test proves; fails on a gap in the gated areas (spec/gate.txt)
+        which rules of spec/requirements.json are proven by a test; fails on a gap in the gated areas (spec/gate.txt)
   conformance [--revision R] [--server] [--client] [--scenario S] [--server-url URL] [--client-command CMD]
-        the official conformance suite against carryall-conformance, or against what you name
+        runs the official conformance suite against carryall-conformance, or against the given server or client
   balanced [--rounds N] [--no-build]
-        clients with a handshake behind three replicas and nginx without affinity, one replica killed on the way
+        legacy clients against three replicas behind nginx without affinity; kills one replica during the run
   replicas [--seconds N] [--seed S] [--store postgres,redis] [--no-build]
-        every kind of state on three replicas behind nginx, over each database, while replicas are killed
+        every kind of state on three replicas behind nginx, on each database, while replicas are killed
   bench [--quick] [--no-build] [--only PART] [--servers A,B]
-        carryall beside a bare hyper server and rmcp; writes bench/results.md
-        PART: http, startup, memory, stdio, client; --no-build takes what is built
+        compares carryall with a bare hyper server and rmcp; writes bench/results.md
+        PART: http, startup, memory, stdio, client; --no-build uses the existing binaries
   interop [--only A,B] [--era E] [--no-build]
-        carryall against software that others wrote, from npm, PyPI, crates.io and the module proxy; writes docs/interop.md
+        carryall against third-party software from npm, PyPI, crates.io and the Go module proxy; writes docs/interop.md
         A: inspector, servers, frameworks, typescript-v2, typescript-v1, python-v2, python-v1, go, rmcp; E: modern, legacy
   torture [--only A,B] [--no-build] [--binary FILE]
-        attacks on the running binary: callers that cross, memory that stays, streams nobody reads, forged logs
-  tidy  the house rules that no other tool checks
+        attacks the running binary: crossed callers, retained memory, unread streams, forged logs
+  tidy  checks the house rules that no other tool checks
   api [--write]
-        whether the public API is what docs/api says; --write updates the lists";
+        compares the public API with docs/api; --write updates the lists";
 
 fn main() -> ExitCode {
-    let mut words = std::env::args().skip(1);
-    let command = words.next().unwrap_or_default();
-    let args = Args::new(words);
-    let done = match command.as_str() {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let args = Args::new(arguments);
+    let result = match command.as_str() {
         "api" => api::run(args),
         "requirements" => requirements::run(args),
         "conformance" => conformance::run(args),
@@ -69,7 +69,7 @@ fn main() -> ExitCode {
         }
         other => Err(format!("unknown command `{other}`\n\n{USAGE}")),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("error: {message}");
@@ -78,5 +78,5 @@ fn main() -> ExitCode {
     }
 }
 
-/// What a command comes to: nothing, or a message for people.
+/// The result of a command. The error is a message for the user.
 type CommandResult<T = ()> = Result<T, String>;

@@ -6,11 +6,11 @@ use std::process::Command;
 
 use crate::{CommandResult, files, process};
 
-/// What comes from npm needs this major version of Node.
+/// Minimum major version of Node for the packages.
 pub(crate) const NODE: u32 = 22;
 
-/// Installs these packages (`name@version`) and a Node that can run them into `dir`, unless they
-/// are there. Returns the Node.
+/// Installs these packages (`name@version`) and a suitable Node into `dir`, unless they are already
+/// installed. Returns the path of the Node binary.
 pub(crate) fn install(dir: &Path, packages: &[&str]) -> CommandResult<PathBuf> {
     if packages.iter().any(|package| !is_installed(dir, package)) {
         if !process::exists("npm") {
@@ -20,8 +20,8 @@ pub(crate) fn install(dir: &Path, packages: &[&str]) -> CommandResult<PathBuf> {
         process::run(npm(dir).args(packages).arg(format!("node@{NODE}")))?;
     }
     if node(dir).is_none() {
-        // The package `node` fetches its binary in an install script; where scripts are off, take
-        // that package.
+        // The package `node` downloads its binary in an install script. Where install scripts are
+        // disabled, install the package with the binary directly.
         let arch = if cfg!(target_arch = "aarch64") {
             "arm64"
         } else {
@@ -32,7 +32,7 @@ pub(crate) fn install(dir: &Path, packages: &[&str]) -> CommandResult<PathBuf> {
     node(dir).ok_or_else(|| format!("no Node {NODE} below {}", dir.display()))
 }
 
-/// Where a package is installed.
+/// Returns the folder of an installed package.
 pub(crate) fn package(dir: &Path, name: &str) -> PathBuf {
     dir.join("node_modules").join(name)
 }
@@ -50,15 +50,15 @@ fn is_installed(dir: &Path, package_and_version: &str) -> bool {
 
 fn npm(dir: &Path) -> Command {
     let mut command = Command::new("npm");
-    // The Node that runs npm may be older than the one that will run the packages: engine warnings
-    // mean nothing here.
+    // The Node that runs npm may be older than the one that runs the packages, so engine warnings
+    // do not matter.
     command
         .current_dir(dir)
         .args(["install", "--no-audit", "--no-fund", "--loglevel=error"]);
     command
 }
 
-/// A Node that is new enough: the one that npm installed, else the one on the path.
+/// Returns a recent enough Node: the installed one, or else the one in `PATH`.
 fn node(dir: &Path) -> Option<PathBuf> {
     let modules = dir.join("node_modules");
     let installed = [

@@ -1,4 +1,4 @@
-//! Child processes that cannot outlive their welcome.
+//! Child processes that are killed when their handle is dropped.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use crate::CommandResult;
 
-/// A child in a process group of its own; the whole group is gone when this is dropped.
-pub(crate) struct ProcessGroup(Child);
+/// A child in its own process group. Dropping it kills the whole group.
+pub(crate) struct ChildGroup(Child);
 
-impl ProcessGroup {
+impl ChildGroup {
     pub(crate) fn spawn(command: &mut Command) -> CommandResult<Self> {
         let shown = show(command);
         let child = command
@@ -22,12 +22,12 @@ impl ProcessGroup {
         Ok(Self(child))
     }
 
-    /// The process id of the child.
+    /// Returns the process id of the child.
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }
 
-    /// `None` while it runs, else whether it succeeded.
+    /// Returns `None` while the child runs, then whether it succeeded.
     pub(crate) fn ended(&mut self) -> Option<bool> {
         match self.0.try_wait() {
             Ok(None) => None,
@@ -36,7 +36,7 @@ impl ProcessGroup {
         }
     }
 
-    /// Waits for the end, at most `limit`; `None` means that it ran out of time.
+    /// Waits until the child exits and returns whether it succeeded, or `None` after `limit`.
     pub(crate) fn wait(&mut self, limit: Duration) -> Option<bool> {
         let end = Instant::now() + limit;
         loop {
@@ -50,7 +50,7 @@ impl ProcessGroup {
         }
     }
 
-    /// Sends the child a signal by its name: `INT`, `STOP`, `CONT`.
+    /// Sends the child a signal by name, such as `INT`, `STOP` or `CONT`.
     pub(crate) fn signal(&self, name: &str) {
         let signal = format!("-{name}");
         let _ = Command::new("kill")
@@ -59,8 +59,8 @@ impl ProcessGroup {
             .status();
     }
 
-    /// Asks the group to end, and says whether it did so in good order within `limit`.
-    pub(crate) fn end(mut self, limit: Duration) -> bool {
+    /// Sends SIGTERM to the group and returns whether the child exited successfully within `limit`.
+    pub(crate) fn terminate(mut self, limit: Duration) -> bool {
         let group = format!("-{}", self.0.id());
         let _ = Command::new("kill")
             .args(["-TERM", "--", &group])
@@ -70,10 +70,9 @@ impl ProcessGroup {
     }
 }
 
-impl Drop for ProcessGroup {
+impl Drop for ChildGroup {
     fn drop(&mut self) {
-        // Grandchildren may still be there when the child itself has ended, so the group is always
-        // told.
+        // Grandchildren can outlive the child, so the group is killed even after the child has exited.
         let group = format!("-{}", self.0.id());
         let _ = Command::new("kill")
             .args(["-KILL", "--", &group])
@@ -84,7 +83,7 @@ impl Drop for ProcessGroup {
     }
 }
 
-/// Runs a command to its end with its output shown; an error when it fails.
+/// Runs a command with its output shown. Fails if the command fails.
 pub(crate) fn run(command: &mut Command) -> CommandResult {
     let shown = show(command);
     let status = command
@@ -98,7 +97,7 @@ pub(crate) fn run(command: &mut Command) -> CommandResult {
     }
 }
 
-/// Runs a command to its end and returns its standard output.
+/// Runs a command and returns its standard output.
 pub(crate) fn output(command: &mut Command) -> CommandResult<String> {
     let shown = show(command);
     let done = command
@@ -106,17 +105,17 @@ pub(crate) fn output(command: &mut Command) -> CommandResult<String> {
         .output()
         .map_err(|e| format!("cannot start `{shown}`: {e}"))?;
     if !done.status.success() {
-        let said = String::from_utf8_lossy(&done.stderr);
+        let stderr = String::from_utf8_lossy(&done.stderr);
         return Err(format!(
             "`{shown}` failed ({}): {}",
             done.status,
-            said.trim()
+            stderr.trim()
         ));
     }
     Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }
 
-/// Both output streams of `command` go to this file.
+/// Redirects both output streams of `command` to this file.
 pub(crate) fn log_to(command: &mut Command, path: &Path) -> CommandResult {
     let fail = |e: std::io::Error| format!("{}: {e}", path.display());
     let file = File::create(path).map_err(fail)?;
@@ -125,13 +124,13 @@ pub(crate) fn log_to(command: &mut Command, path: &Path) -> CommandResult {
     Ok(())
 }
 
-/// Whether a program is there to be run.
+/// Whether a program is in `PATH`.
 pub(crate) fn exists(program: &str) -> bool {
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
 }
 
-/// The cargo that runs us.
+/// Returns a command for the cargo that runs this program.
 pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsStr::new("cargo").to_owned()))
 }

@@ -1,31 +1,33 @@
-//! `cargo xtask replicas`: every kind of state on three replicas that die (`docs/reliability.md`).
+//! `cargo xtask replicas`: every kind of state on replicas that are killed (`docs/reliability.md`).
 //!
-//! Three replicas over Postgres, again over Redis, behind nginx with plain round robin. Clients
-//! keep every kind of state going while a replica is killed every few seconds and started again,
-//! and once the database is. At the end what the clients were promised is held against what has
-//! happened.
+//! Runs three replicas behind nginx with plain round robin, first on Postgres, then on Redis. Clients
+//! exercise every kind of state while replicas are killed and restarted every few seconds, and the
+//! database once. At the end, the clients compare what they observed with what they were promised.
 
-mod services;
+mod database;
 
 use crate::args::Args;
-use crate::balanced::Balanced;
-use crate::process::{ProcessGroup, log_to};
+use crate::balanced::LoadBalancer;
+use crate::process::{ChildGroup, log_to};
 use crate::{CommandResult, files, net, process};
+use database::DatabaseServer;
 use serde_json::Value;
-use services::Service;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 const REPLICAS: usize = 3;
 const SECONDS: u64 = 120;
-/// Between two kills at least, and how much longer at most; and for how long a replica is away.
-const BETWEEN: (u64, u64) = (2_000, 3_000);
-const AWAY: Duration = Duration::from_millis(700);
-/// Every so many times a replica is not killed but stands still, for longer than its leases last:
-/// it then goes on with what others have taken over.
-const STANDS_STILL: (u32, Duration) = (4, Duration::from_millis(4_500));
-/// What the clients get beyond their time to come to an end.
+/// Pause between two faults in milliseconds: minimum, and maximum random addition.
+const PAUSE_MS: (u64, u64) = (2_000, 3_000);
+/// Time until a killed replica is restarted.
+const DOWNTIME: Duration = Duration::from_millis(700);
+/// Every so many faults, a replica is stopped instead of killed.
+const STOP_EVERY: u32 = 4;
+/// How long a replica is stopped: longer than its leases, so that others have taken over its work when
+/// it continues.
+const STOPPED: Duration = Duration::from_millis(4_500);
+/// Additional time for the clients to finish.
 const GRACE: Duration = Duration::from_secs(180);
 
 pub(crate) fn run(mut args: Args) -> CommandResult {
@@ -40,14 +42,14 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
         .unwrap_or_else(|| "postgres,redis".to_owned());
     let no_build = args.flag("--no-build");
     args.done()?;
-    Balanced::is_possible()?;
+    LoadBalancer::check_installed()?;
     if !no_build {
         process::run(process::cargo().args(["build", "--locked", "-p", "carryall-replicas"]))?;
     }
     let mut problems = Vec::new();
     for store in stores.split(',') {
-        let place = files::target_dir().join("replicas").join(store);
-        let report = DatabaseCluster::start(&place, store)?.ordeal(seconds, seed)?;
+        let dir = files::target_dir().join("replicas").join(store);
+        let report = DatabaseCluster::start(&dir, store)?.inject_faults(seconds, seed)?;
         println!("| {store} | {seconds} s, seed {seed} | {} |", report.row());
         problems.extend(
             report
@@ -63,15 +65,15 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
     }
 }
 
-/// What one ordeal has come to.
-struct OrdealReport {
+/// The injected faults, and the report of the clients.
+struct FaultReport {
     killed: u32,
     stopped: u32,
     restarted: u32,
-    seen: Value,
+    observations: Value,
 }
 
-impl OrdealReport {
+impl FaultReport {
     fn row(&self) -> String {
         let Self {
             killed,
@@ -80,10 +82,10 @@ impl OrdealReport {
             ..
         } = self;
         let mut cells = vec![format!(
-            "{killed} replicas killed, {stopped} held, database restarted {restarted} x"
+            "{killed} replicas killed, {stopped} stopped, database restarted {restarted} x"
         )];
         let counts = self
-            .seen
+            .observations
             .as_object()
             .into_iter()
             .flatten()
@@ -94,35 +96,35 @@ impl OrdealReport {
     }
 
     fn problems(&self) -> Vec<String> {
-        let wrong = self.seen["wrong"].as_array().into_iter().flatten();
-        wrong
-            .map(|what| what.as_str().unwrap_or_default().to_owned())
+        let errors = self.observations["wrong"].as_array().into_iter().flatten();
+        errors
+            .map(|error| error.as_str().unwrap_or_default().to_owned())
             .collect()
     }
 }
 
+/// Replicas behind nginx that share a database.
 struct DatabaseCluster {
-    place: PathBuf,
-    service: Service,
+    dir: PathBuf,
+    database: DatabaseServer,
     ports: Vec<u16>,
-    replicas: Vec<Option<ProcessGroup>>,
-    _nginx: ProcessGroup,
+    replicas: Vec<Option<ChildGroup>>,
+    _nginx: ChildGroup,
     url: String,
 }
 
 impl DatabaseCluster {
-    fn start(place: &Path, store: &str) -> CommandResult<Self> {
-        if place.exists() {
-            std::fs::remove_dir_all(place)
-                .map_err(|error| format!("{}: {error}", place.display()))?;
+    fn start(dir: &Path, store: &str) -> CommandResult<Self> {
+        if dir.exists() {
+            std::fs::remove_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         }
-        std::fs::create_dir_all(place).map_err(|error| format!("{}: {error}", place.display()))?;
-        let service = Service::start(store, place)?;
-        let Balanced { ports, url, nginx } = Balanced::prepare(place, REPLICAS)?;
+        std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        let database = DatabaseServer::start(store, dir)?;
+        let LoadBalancer { ports, url, nginx } = LoadBalancer::start(dir, REPLICAS)?;
         let replicas = (0..REPLICAS).map(|_| None).collect();
         let mut cluster = Self {
-            place: place.to_owned(),
-            service,
+            dir: dir.to_owned(),
+            database,
             ports,
             replicas,
             _nginx: nginx,
@@ -136,8 +138,8 @@ impl DatabaseCluster {
 
     fn start_replica(&mut self, replica: usize) -> CommandResult {
         let port = self.ports[replica];
-        let log = self.place.join(format!("replica-{}.log", replica + 1));
-        // A database that is just coming up may turn a replica away.
+        let log = self.dir.join(format!("replica-{}.log", replica + 1));
+        // A database that is starting may reject the connections of a replica.
         for attempt in 1.. {
             let mut command = program();
             command.args([
@@ -145,16 +147,16 @@ impl DatabaseCluster {
                 "--listen",
                 &format!("127.0.0.1:{port}"),
                 "--store",
-                self.service.url(),
+                self.database.url(),
             ]);
             command
                 .arg("--keyring")
-                .arg(self.place.join("keyring"))
-                .arg("--ledger")
-                .arg(self.place.join("ledger"));
+                .arg(self.dir.join("keyring"))
+                .arg("--operation-log")
+                .arg(self.dir.join("operations"));
             log_to(&mut command, &log)?;
-            let mut group = ProcessGroup::spawn(&mut command)?;
-            match net::listens(&mut group, port, &log) {
+            let mut group = ChildGroup::spawn(&mut command)?;
+            match net::wait_until_listening(&mut group, port, &log) {
                 Ok(()) => {
                     self.replicas[replica] = Some(group);
                     return Ok(());
@@ -166,9 +168,9 @@ impl DatabaseCluster {
         Ok(())
     }
 
-    /// Lets the clients work while everything falls over, and asks them what they have seen.
-    fn ordeal(mut self, seconds: u64, seed: u64) -> CommandResult<OrdealReport> {
-        let log = self.place.join("drive.log");
+    /// Runs the clients while killing and stopping replicas, and returns their report.
+    fn inject_faults(mut self, seconds: u64, seed: u64) -> CommandResult<FaultReport> {
+        let log = self.dir.join("drive.log");
         let mut command = program();
         command.args([
             "drive",
@@ -178,54 +180,56 @@ impl DatabaseCluster {
             "--seed",
             &seed.to_string(),
         ]);
-        command.arg("--ledger").arg(self.place.join("ledger"));
+        command
+            .arg("--operation-log")
+            .arg(self.dir.join("operations"));
         log_to(&mut command, &log)?;
-        let mut clients = ProcessGroup::spawn(&mut command)?;
+        let mut clients = ChildGroup::spawn(&mut command)?;
         let (begun, length) = (Instant::now(), Duration::from_secs(seconds));
-        let (mut turns, mut killed, mut stopped, mut restarted, mut random) = (0, 0, 0, 0, seed);
+        let (mut faults, mut killed, mut stopped, mut restarted, mut random) = (0, 0, 0, 0, seed);
         let mut next = |below: u64| {
-            // Any sequence does, as long as the seed repeats it.
+            // Any sequence is fine, as long as the seed determines it.
             random = random
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
             (random >> 33) % below
         };
         while begun.elapsed() < length {
-            std::thread::sleep(Duration::from_millis(BETWEEN.0 + next(BETWEEN.1)));
+            std::thread::sleep(Duration::from_millis(PAUSE_MS.0 + next(PAUSE_MS.1)));
             let victim = usize::try_from(next(REPLICAS as u64)).unwrap_or_default();
-            turns += 1;
-            if turns % STANDS_STILL.0 == 0
+            faults += 1;
+            if faults % STOP_EVERY == 0
                 && let Some(replica) = &self.replicas[victim]
             {
                 replica.signal("STOP");
-                std::thread::sleep(STANDS_STILL.1);
+                std::thread::sleep(STOPPED);
                 replica.signal("CONT");
                 stopped += 1;
                 continue;
             }
-            // SIGKILL, without any warning.
+            // Dropping it sends SIGKILL.
             self.replicas[victim] = None;
             killed += 1;
             if restarted == 0 && begun.elapsed() * 2 > length {
-                self.service.restart()?;
+                self.database.restart()?;
                 restarted += 1;
             }
-            std::thread::sleep(AWAY);
+            std::thread::sleep(DOWNTIME);
             self.start_replica(victim)?;
         }
         let ended = clients.wait(GRACE);
-        let said = files::read(&log)?;
-        let last = said.lines().last().unwrap_or_default();
+        let output = files::read(&log)?;
+        let last = output.lines().last().unwrap_or_default();
         if ended != Some(true) {
-            return Err(format!("the clients did not come to their end: {last}"));
+            return Err(format!("the clients failed or timed out: {last}"));
         }
-        let seen = serde_json::from_str(last)
-            .map_err(|error| format!("the clients said {last:?}: {error}"))?;
-        Ok(OrdealReport {
+        let observations = serde_json::from_str(last)
+            .map_err(|error| format!("the clients printed {last:?}: {error}"))?;
+        Ok(FaultReport {
             killed,
             stopped,
             restarted,
-            seen,
+            observations,
         })
     }
 }

@@ -1,7 +1,7 @@
-//! `cargo xtask requirements`: which rules of the specification a test proves.
+//! `cargo xtask requirements`: reports which requirements of the specification are proven by tests.
 //!
-//! The table is `spec/requirements.json`. A test says what it proves in a line `// spec: ID, ID`
-//! above it; see [`scan`].
+//! The requirements are listed in `spec/requirements.json`. A line `// spec: ID, ID` above a test names
+//! the requirements that it proves; see [`scan`].
 
 mod gate;
 mod scan;
@@ -55,7 +55,7 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
     for area in areas.iter().chain(gate.areas()) {
         if !known.contains(area.as_str()) {
             return Err(format!(
-                "there is no area `{area}` in spec/requirements.json"
+                "unknown area `{area}`: not in spec/requirements.json"
             ));
         }
     }
@@ -78,7 +78,7 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
     ))
 }
 
-/// Area, proven/total by level, and whether the area is gated.
+/// Renders proven/total by area and level, and whether the area is gated.
 fn coverage(
     rules: &[Requirement],
     scan: &TestScan,
@@ -136,12 +136,12 @@ fn list_missing(rules: &[Requirement], scan: &TestScan, gate: &Gate, shown: &dyn
         } else {
             "SHOULD"
         };
-        let excused = gate
+        let exception = gate
             .exception(&rule.id)
             .map(|reason| format!(" (excepted: {reason})"))
             .unwrap_or_default();
         println!(
-            "{} {level} [{}] {} <{}>{excused}",
+            "{} {level} [{}] {} <{}>{exception}",
             rule.id, rule.side, rule.text, rule.source
         );
     }
@@ -157,7 +157,7 @@ fn problems(
     let mut problems = scan.errors.clone();
     for Claim { id, at } in &scan.claims {
         if !ids.contains_key(id.as_str()) {
-            problems.push(format!("{at}: there is no requirement `{id}`"));
+            problems.push(format!("{at}: unknown requirement `{id}`"));
         }
     }
     for rule in rules {
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gate_wants_every_must_and_should_of_its_areas_and_no_more() {
+    fn the_gate_requires_every_must_and_should_of_its_areas() {
         let gate = Gate::of(&["tools"], &[]);
         let found = problems(&rules(), &scan("tools-01"), &gate, &|_| true);
         assert_eq!(found.len(), 1, "{found:?}");
@@ -216,18 +216,18 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_id_is_named_with_its_place() {
+    fn an_unknown_id_is_reported_with_its_location() {
         let found = problems(
             &rules(),
             &scan("tools-01, tools-02, tools-99"),
             &Gate::of(&["tools"], &[]),
             &|_| true,
         );
-        assert_eq!(found, ["t.rs:1: there is no requirement `tools-99`"]);
+        assert_eq!(found, ["t.rs:1: unknown requirement `tools-99`"]);
     }
 
     #[test]
-    fn an_exception_excuses_until_the_rule_is_proven() {
+    fn an_exception_holds_until_the_rule_is_proven() {
         let gate = Gate::of(&["tools"], &[("tools-02", "later")]);
         assert!(problems(&rules(), &scan("tools-01"), &gate, &|_| true).is_empty());
         let found = problems(&rules(), &scan("tools-01, tools-02"), &gate, &|_| true);
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_counts_proven_of_all_by_area_and_level() {
+    fn the_table_counts_proven_rules_by_area_and_level() {
         let shown = coverage(
             &rules(),
             &scan("tools-01, tools-03"),

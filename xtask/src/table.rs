@@ -1,7 +1,6 @@
-//! Plain tables, readable on a terminal and valid Markdown.
+//! Renders plain-text tables that are valid Markdown.
 
-/// Renders rows below a header. Every column but the first is set flush right where it holds a
-/// number.
+/// Renders a header and rows. Columns that hold only numbers, except the first, are right-aligned.
 pub(crate) fn render(header: &[&str], rows: &[Vec<String>]) -> String {
     let columns = header.len();
     let mut widths: Vec<usize> = header.iter().map(|h| h.chars().count()).collect();
@@ -60,7 +59,7 @@ mod tests {
     use super::render;
 
     #[test]
-    fn columns_line_up_and_numbers_stand_flush_right() {
+    fn columns_are_aligned_and_numbers_right_aligned() {
         let rows = [
             vec!["a".into(), "1".into()],
             vec!["long".into(), "200".into()],

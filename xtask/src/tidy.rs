@@ -44,8 +44,9 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// A Rust line without its comment and without what its string literals hold. Good enough for
-/// checks that look for words: strings that run over several lines are not followed.
+/// Returns a line of Rust without its comment and without the contents of string literals.
+///
+/// Good enough for checks that search for words: does not follow strings over several lines.
 fn code_of(line: &str) -> String {
     let mut code = String::with_capacity(line.len());
     let mut chars = line.chars().peekable();
@@ -66,7 +67,7 @@ fn code_of(line: &str) -> String {
         }
         match c {
             '/' if chars.peek() == Some(&'/') => break,
-            // A character literal may hold a quote.
+            // The character literal of a quote.
             '\'' if chars.peek() == Some(&'"') => {
                 chars.next();
             }
@@ -85,7 +86,7 @@ mod tests {
     use super::code_of;
 
     #[test]
-    fn comments_and_the_insides_of_strings_are_not_code() {
+    fn comments_and_the_contents_of_strings_are_not_code() {
         assert_eq!(
             code_of(r#"let a = "x // y \" z"; // why"#),
             r#"let a = ""; "#

@@ -1,8 +1,8 @@
 //! `cargo xtask torture`: attacks on the running binary (`docs/security.md`).
 //!
-//! Each attack starts the programs it needs, does what a hostile or careless client or server would
-//! do, and compares what it saw with a bound. Everything stays on the loopback; callers of
-//! different addresses are played from 127.0.0.x.
+//! Each attack starts the programs it needs, acts as a hostile or careless client or server, and
+//! compares what it observes with a bound. Everything runs on the loopback; callers with different
+//! addresses use 127.0.0.x.
 
 mod attacks;
 mod http;
@@ -15,31 +15,31 @@ use crate::{CommandResult, files, process, table};
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// What an attack gets.
-struct Arena {
+/// The environment of an attack: the binary to attack, and the folder for logs.
+struct AttackEnv {
     binary: PathBuf,
     logs: PathBuf,
 }
 
-/// What an attack has come to.
+/// The outcome of an attack.
 struct AttackOutcome {
-    /// What was measured, for people.
-    seen: String,
-    /// Whether it stays within the bound.
+    /// The measurements, as text.
+    observed: String,
+    /// Whether the bound holds.
     holds: bool,
 }
 
 impl AttackOutcome {
-    fn new(holds: bool, seen: impl Into<String>) -> Self {
+    fn new(holds: bool, observed: impl Into<String>) -> Self {
         Self {
             holds,
-            seen: seen.into(),
+            observed: observed.into(),
         }
     }
 }
 
 pub(crate) fn run(mut args: Args) -> CommandResult {
-    // The attacks on the edge need an upstream that misbehaves; it is this program.
+    // The misbehaving upstream for attacks on the edge is this program itself.
     if args.flag("--upstream") {
         args.done()?;
         return upstream::serve();
@@ -54,7 +54,7 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
     let binary = binary.map_or_else(|| files::target_dir().join("debug/carryall"), PathBuf::from);
     let logs = files::target_dir().join("torture");
     std::fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
-    let arena = Arena { binary, logs };
+    let env = AttackEnv { binary, logs };
     let wanted = |name: &str| only.is_empty() || only.iter().any(|one| one == name);
     if let Some(unknown) = only.iter().find(|name| {
         !attacks::ALL
@@ -63,40 +63,40 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
     }) {
         let names: Vec<&str> = attacks::ALL.iter().map(|attack| attack.name).collect();
         return Err(format!(
-            "there is no attack `{unknown}`; there are {}",
+            "unknown attack `{unknown}`; expected one of {}",
             names.join(", ")
         ));
     }
     let (mut rows, mut failed) = (Vec::new(), 0);
     for attack in attacks::ALL.iter().filter(|attack| wanted(attack.name)) {
         let started = Instant::now();
-        let verdict = (attack.run)(&arena).unwrap_or_else(|error| AttackOutcome::new(false, error));
-        let word = if verdict.holds { "holds" } else { "FAILS" };
-        failed += usize::from(!verdict.holds);
+        let outcome = (attack.run)(&env).unwrap_or_else(|error| AttackOutcome::new(false, error));
+        let word = if outcome.holds { "holds" } else { "FAILS" };
+        failed += usize::from(!outcome.holds);
         println!(
             "{word}  {:>3} s  {}: {}",
             started.elapsed().as_secs(),
             attack.name,
-            verdict.seen
+            outcome.observed
         );
         rows.push(vec![
             attack.name.into(),
             attack.bound.into(),
-            verdict.seen,
+            outcome.observed,
             word.into(),
         ]);
     }
     println!(
         "\n{}",
-        table::render(&["attack", "bound", "seen", ""], &rows)
+        table::render(&["attack", "bound", "observed", ""], &rows)
     );
     println!("{} passed, {failed} failed", rows.len() - failed);
     if failed == 0 {
         Ok(())
     } else {
         Err(format!(
-            "{failed} attacks succeed; logs are in {}",
-            arena.logs.display()
+            "{failed} attacks succeeded; logs are in {}",
+            env.logs.display()
         ))
     }
 }

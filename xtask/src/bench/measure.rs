@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::program;
 use crate::{CommandResult, files, process};
 
-/// How much is measured.
+/// The servers to measure, and for how long.
 pub(super) struct MeasurementPlan {
     pub(super) servers: Vec<String>,
     pub(super) quick: bool,
@@ -38,7 +38,7 @@ pub(super) struct Results {
     pub(super) client: Vec<ClientFigures>,
 }
 
-/// One load of `bench/load.py`.
+/// The figures of one run of `bench/load.py`.
 #[derive(Deserialize)]
 pub(super) struct Load {
     pub(super) name: String,
@@ -61,7 +61,7 @@ pub(super) struct Startup {
     pub(super) rss_mib: f64,
 }
 
-/// MemoryFigures with `n` idle connections (`conns`) or `n` open listens (`listen`).
+/// Memory with `n` idle connections (`conns`) or `n` open listens (`listen`).
 #[derive(Deserialize)]
 pub(super) struct MemoryFigures {
     pub(super) name: String,
@@ -72,7 +72,7 @@ pub(super) struct MemoryFigures {
     pub(super) each_kib: f64,
 }
 
-/// What a client program printed at its end.
+/// The figures that a client program prints when it ends.
 pub(super) struct ClientFigures {
     pub(super) name: String,
     pub(super) case: String,
@@ -85,12 +85,12 @@ pub(super) const CASES: [&str; 5] = ["echo100", "echo100-traced", "echo100k", "l
 pub(super) const CONNECTIONS: [u32; 3] = [1, 32, 256];
 
 pub(super) fn http(plan: &MeasurementPlan, results: &mut Results) -> CommandResult {
-    let out = fresh("http.jsonl")?;
+    let out = create_output("http.jsonl")?;
     let (secs, retries) = (plan.secs.to_string(), if plan.quick { "0" } else { "3" });
     for run in 1..=plan.runs {
         for server in &plan.servers {
             eprintln!("http: run {run} of {}, {server}", plan.runs);
-            let started = Started::new(server)?;
+            let started = RunningServer::new(server)?;
             script(
                 "load.py",
                 &[
@@ -133,7 +133,7 @@ pub(super) fn http(plan: &MeasurementPlan, results: &mut Results) -> CommandResu
 }
 
 pub(super) fn startup(plan: &MeasurementPlan, results: &mut Results) -> CommandResult {
-    let out = fresh("startup.jsonl")?;
+    let out = create_output("startup.jsonl")?;
     let times = if plan.quick { "5" } else { "15" };
     for server in &plan.servers {
         script("startup.py", &[server, times, &out.to_string_lossy()])?;
@@ -143,7 +143,7 @@ pub(super) fn startup(plan: &MeasurementPlan, results: &mut Results) -> CommandR
 }
 
 pub(super) fn memory(plan: &MeasurementPlan, results: &mut Results) -> CommandResult {
-    let out = fresh("memory.jsonl")?;
+    let out = create_output("memory.jsonl")?;
     for server in &plan.servers {
         script(
             "listen.py",
@@ -158,18 +158,21 @@ pub(super) fn memory(plan: &MeasurementPlan, results: &mut Results) -> CommandRe
     Ok(())
 }
 
-/// One bare blocking client drives each stdio server, one call after the other.
+/// Measures each stdio server with a minimal blocking client, one call at a time.
 pub(super) fn stdio(plan: &MeasurementPlan, results: &mut Results) -> CommandResult {
     let client = program("peers/raw", "raw-stdio-client");
     let secs = plan.secs.to_string();
     for _ in 0..plan.runs {
         for name in &plan.servers {
             let server: Vec<String> = match name.as_str() {
-                "carryall" => vec![shown(program("carryall", "carryall-bench")), "stdio".into()],
-                "raw-typed" => vec![shown(program("peers/raw", "raw-stdio"))],
-                // Of rmcp's two stdio transports the faster one.
+                "carryall" => vec![
+                    path_string(program("carryall", "carryall-bench")),
+                    "stdio".into(),
+                ],
+                "raw-typed" => vec![path_string(program("peers/raw", "raw-stdio"))],
+                // The faster of rmcp's two stdio transports.
                 "rmcp-best" => vec![
-                    shown(program("peers/rmcp-stdio", "rmcp-stdio")),
+                    path_string(program("peers/rmcp-stdio", "rmcp-stdio")),
                     "pipes".into(),
                 ],
                 _ => continue,
@@ -190,12 +193,12 @@ pub(super) fn stdio(plan: &MeasurementPlan, results: &mut Results) -> CommandRes
     Ok(())
 }
 
-/// Each client calls the fastest bare server there is, over HTTP; then a bare server over stdio.
+/// Measures each client against the fastest bare HTTP server, then against a bare stdio server.
 pub(super) fn client(plan: &MeasurementPlan, results: &mut Results) -> CommandResult {
     let secs = plan.secs.to_string();
     let has = |name: &str| plan.servers.iter().any(|s| s == name);
     for _ in 0..plan.runs {
-        let server = Started::new("raw-fast")?;
+        let server = RunningServer::new("raw-fast")?;
         for (in_flight, bytes) in [("1", "100"), ("64", "100"), ("1", "102400")] {
             let case = format!("http, {in_flight} in flight, {bytes} B");
             if has("carryall") {
@@ -236,7 +239,7 @@ pub(super) fn client(plan: &MeasurementPlan, results: &mut Results) -> CommandRe
             "taskset".to_owned(),
             "-c".to_owned(),
             "0".to_owned(),
-            shown(program("peers/raw", "raw-stdio")),
+            path_string(program("peers/raw", "raw-stdio")),
         ];
         let case = "stdio, 1 in flight, 100 B";
         if has("carryall") {
@@ -265,13 +268,13 @@ pub(super) fn client(plan: &MeasurementPlan, results: &mut Results) -> CommandRe
     Ok(())
 }
 
-/// A server of `bench/servers.conf` on core 0, stopped when this is dropped.
-struct Started {
+/// A server of `bench/servers.conf`, running on core 0. Dropping it stops the server.
+struct RunningServer {
     name: String,
     url: String,
 }
 
-impl Started {
+impl RunningServer {
     fn new(name: &str) -> CommandResult<Self> {
         script("server.sh", &["start", name])?;
         let url = process::output(command_of("server.sh").args(["url", name]))?;
@@ -282,7 +285,7 @@ impl Started {
     }
 }
 
-impl Drop for Started {
+impl Drop for RunningServer {
     fn drop(&mut self) {
         if let Err(error) = script("server.sh", &["stop", &self.name]) {
             eprintln!("{error}");
@@ -291,9 +294,9 @@ impl Drop for Started {
 }
 
 fn script(name: &str, args: &[&str]) -> CommandResult {
-    // Their rows are progress here; the tables come from the JSON lines.
-    let said = process::output(command_of(name).args(args))?;
-    eprint!("{said}");
+    // The rows they print only show progress; the tables are made from the JSON lines.
+    let output = process::output(command_of(name).args(args))?;
+    eprint!("{output}");
     Ok(())
 }
 
@@ -307,10 +310,10 @@ fn pinned(core: u32) -> Command {
     command
 }
 
-/// Runs a client and reads the line `NAME key=value ...` that it prints at its end.
+/// Runs a client and parses the line `NAME key=value ...` that it prints when it ends.
 fn calls(name: &str, case: &str, command: &mut Command) -> CommandResult<ClientFigures> {
-    let said = process::output(command)?;
-    let line = said
+    let output = process::output(command)?;
+    let line = output
         .lines()
         .rfind(|l| l.contains("calls/s="))
         .unwrap_or_default()
@@ -322,7 +325,7 @@ fn calls(name: &str, case: &str, command: &mut Command) -> CommandResult<ClientF
             .find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
         found
             .and_then(|v| v.parse().ok())
-            .ok_or_else(|| format!("{name}, {case}: no {key} in: {said}"))
+            .ok_or_else(|| format!("{name}, {case}: no {key} in: {output}"))
     };
     let (per_second, p50_us, p99_us) = (value("calls/s")?, value("p50_us")?, value("p99_us")?);
     Ok(ClientFigures {
@@ -334,8 +337,8 @@ fn calls(name: &str, case: &str, command: &mut Command) -> CommandResult<ClientF
     })
 }
 
-/// An empty file for the JSON lines of one part.
-fn fresh(name: &str) -> CommandResult<PathBuf> {
+/// Creates an empty file for the JSON lines of one part.
+fn create_output(name: &str) -> CommandResult<PathBuf> {
     let path = files::root().join("target/bench").join(name);
     files::write(&path, "")?;
     Ok(path)
@@ -348,6 +351,6 @@ fn rows<T: DeserializeOwned>(path: &std::path::Path) -> CommandResult<Vec<T>> {
         .collect()
 }
 
-fn shown(path: PathBuf) -> String {
+fn path_string(path: PathBuf) -> String {
     path.to_string_lossy().into_owned()
 }

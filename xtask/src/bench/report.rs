@@ -1,5 +1,5 @@
-//! Turns the figures into Markdown: tables of medians, the ratios, and the bar that carryall has to
-//! clear.
+//! Renders the figures as Markdown: tables of medians, ratios, and the performance targets of
+//! carryall.
 
 use super::measure::{CASES, CONNECTIONS, ClientFigures, Load, MeasurementPlan, Results};
 use crate::table;
@@ -32,7 +32,7 @@ pub(super) fn render(plan: &MeasurementPlan, results: &Results) -> String {
         calls(plan, &results.stdio),
     );
     section(&mut out, "Client", calls(plan, &results.client));
-    section(&mut out, "The bar", bar(results));
+    section(&mut out, "Targets", targets(results));
     out
 }
 
@@ -196,8 +196,8 @@ fn calls(plan: &MeasurementPlan, all: &[ClientFigures]) -> Option<String> {
     })
 }
 
-/// The ratios that the project promises, each with whether this run kept it.
-fn bar(results: &Results) -> Option<String> {
+/// Renders the performance targets and whether this run met them.
+fn targets(results: &Results) -> Option<String> {
     let over = |mine: Option<f64>, other: Option<f64>| Some(mine? / other?);
     let http = |case: &str, other: &str| {
         over(
@@ -229,7 +229,7 @@ fn bar(results: &Results) -> Option<String> {
         calls_rate(&results.stdio, OURS, "100 B"),
         calls_rate(&results.stdio, LIMIT, "100 B"),
     );
-    // A promise that rests on a load which other processes disturbed is neither kept nor broken.
+    // A target that depends on a run disturbed by other processes is neither met nor missed.
     let watched = [
         ("echo100", 32),
         ("echo100k", 32),
@@ -245,7 +245,7 @@ fn bar(results: &Results) -> Option<String> {
         })
     };
     let noisy = [OURS, LIMIT, RMCP].into_iter().any(disturbed);
-    let promises = [
+    let targets = [
         (
             "tools/call 100 B, 32 connections, of the limit",
             http("echo100", LIMIT),
@@ -290,24 +290,24 @@ fn bar(results: &Results) -> Option<String> {
         ("KiB per open listen", listen, Bound::AtMost(14.0)),
         ("ms from start to first answer", start, Bound::AtMost(10.0)),
     ];
-    let rows: Vec<Vec<String>> = promises
+    let rows: Vec<Vec<String>> = targets
         .into_iter()
         .filter_map(|(what, value, bound)| {
             let value = value?;
-            let kept = match (bound.holds(value), what.contains("connections") && noisy) {
+            let met = match (bound.holds(value), what.contains("connections") && noisy) {
                 (true, false) => "yes",
                 (false, false) => "NO",
-                (_, true) => "noisy, does not count",
+                (_, true) => "noisy, not counted",
             };
             Some(vec![
                 what.to_owned(),
                 format!("{value:.2}"),
                 bound.to_string(),
-                kept.to_owned(),
+                met.to_owned(),
             ])
         })
         .collect();
-    (!rows.is_empty()).then(|| table::render(&["promise", "measured", "bar", "kept"], &rows))
+    (!rows.is_empty()).then(|| table::render(&["target", "measured", "required", "met"], &rows))
 }
 
 enum Bound {
@@ -333,7 +333,7 @@ impl std::fmt::Display for Bound {
     }
 }
 
-/// The loads of one cell; noisy ones are left out when at least two quiet ones exist.
+/// Returns the runs of one cell, without noisy ones if there are at least two others.
 fn cell<'a>(results: &'a Results, server: &str, case: &str, conc: u32) -> Vec<&'a Load> {
     let all = || {
         results
@@ -387,7 +387,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Load, Results, bar, cell, median};
+    use super::{Load, Results, cell, median, targets};
 
     fn load(name: &str, rps: f64, noisy: bool) -> Load {
         let (name, case) = (name.to_owned(), "echo100".to_owned());
@@ -406,13 +406,13 @@ mod tests {
     }
 
     #[test]
-    fn a_median_of_an_even_number_lies_between_the_middle_two() {
+    fn the_median_of_an_even_number_of_values_is_the_mean_of_the_middle_two() {
         assert_eq!(median([3.0, 1.0, 2.0].into_iter()), 2.0);
         assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()), 2.5);
     }
 
     #[test]
-    fn noisy_loads_do_not_count_beside_two_quiet_ones() {
+    fn noisy_runs_are_dropped_if_there_are_two_others() {
         let mut results = Results {
             http: vec![load("a", 1.0, true), load("a", 5.0, false)],
             ..Results::default()
@@ -423,34 +423,34 @@ mod tests {
     }
 
     #[test]
-    fn the_bar_says_what_was_kept_and_skips_what_was_not_measured() {
+    fn targets_without_measurements_are_omitted() {
         let http = vec![
             load("carryall", 90.0, false),
             load("raw-typed", 100.0, false),
             load("rmcp-best", 60.0, false),
         ];
-        let shown = bar(&Results {
+        let shown = targets(&Results {
             http,
             ..Results::default()
         })
         .unwrap();
-        let kept: Vec<bool> = shown.lines().skip(2).map(|l| l.contains("| yes")).collect();
-        assert_eq!(kept, [true, false], "{shown}");
+        let met: Vec<bool> = shown.lines().skip(2).map(|l| l.contains("| yes")).collect();
+        assert_eq!(met, [true, false], "{shown}");
     }
 
     #[test]
-    fn a_promise_does_not_rest_on_a_noisy_load() {
+    fn a_noisy_run_neither_meets_nor_misses_a_target() {
         let http = vec![
             load("carryall", 90.0, true),
             load("raw-typed", 100.0, false),
         ];
-        let shown = bar(&Results {
+        let shown = targets(&Results {
             http,
             ..Results::default()
         })
         .unwrap();
         assert!(
-            shown.contains("does not count") && !shown.contains("| yes"),
+            shown.contains("not counted") && !shown.contains("| yes"),
             "{shown}"
         );
     }

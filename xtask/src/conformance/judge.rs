@@ -1,4 +1,4 @@
-//! What a scenario's `checks.json` comes to.
+//! Evaluates the `checks.json` of a scenario.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ struct SuiteCheck {
     error_message: Option<String>,
 }
 
-/// Each with the words for the table.
+/// The verdict on a scenario, with the text for the table.
 #[derive(Debug)]
 pub(super) enum CheckVerdict {
     Pass(String),
@@ -29,15 +29,15 @@ impl CheckVerdict {
         matches!(self, Self::Pass(_))
     }
 
-    pub(super) fn says(&self) -> String {
+    pub(super) fn message(&self) -> String {
         match self {
-            Self::Pass(says) | Self::Fail(says) => says.clone(),
+            Self::Pass(message) | Self::Fail(message) => message.clone(),
         }
     }
 }
 
-/// Finds the results of a scenario below `out/REVISION/server` or `.../client` and judges them.
-pub(super) fn read(scenario: &SuiteScenario, out: &Path) -> CheckVerdict {
+/// Finds the results of a scenario below `out/REVISION/server` or `.../client` and evaluates them.
+pub(super) fn evaluate(scenario: &SuiteScenario, out: &Path) -> CheckVerdict {
     let side = out.join(scenario.revision).join(scenario.side.word());
     let (folder, stem) = match (scenario.side, scenario.name.rsplit_once('/')) {
         (TestedSide::Server, _) => (side, format!("server-{}", scenario.name)),
@@ -57,7 +57,8 @@ pub(super) fn read(scenario: &SuiteScenario, out: &Path) -> CheckVerdict {
     }
 }
 
-/// Folders are named `<scenario>-<time>`, the time being `2026-01-02T03-04-05-678Z`.
+/// Returns the scenario of a folder named `<scenario>-<time>`, with a time such as
+/// `2026-01-02T03-04-05-678Z`.
 fn without_time(folder: &str) -> Option<&str> {
     let (stem, time) = folder.split_at_checked(
         folder
@@ -69,7 +70,7 @@ fn without_time(folder: &str) -> Option<&str> {
     shape.then_some(stem)
 }
 
-/// No failure, no warning, and at least one thing that was really checked.
+/// Passes if there is no failure, no warning, and at least one successful check.
 fn judge(text: &str) -> CheckVerdict {
     let checks: Vec<SuiteCheck> = match serde_json::from_str(text) {
         Ok(checks) => checks,
@@ -121,7 +122,7 @@ fn one_line(text: &str) -> String {
 mod tests {
     use super::{judge, without_time};
 
-    fn of(statuses: &[&str]) -> bool {
+    fn passes(statuses: &[&str]) -> bool {
         let checks: Vec<String> = statuses
             .iter()
             .map(|s| format!(r#"{{"id":"x","status":"{s}"}}"#))
@@ -131,21 +132,21 @@ mod tests {
 
     #[test]
     fn a_failure_or_a_warning_or_an_unknown_status_fails() {
-        assert!(of(&["SUCCESS", "INFO", "SKIPPED"]));
-        assert!(!of(&["SUCCESS", "FAILURE"]));
-        assert!(!of(&["SUCCESS", "WARNING"]));
-        assert!(!of(&["SUCCESS", "ODD"]));
+        assert!(passes(&["SUCCESS", "INFO", "SKIPPED"]));
+        assert!(!passes(&["SUCCESS", "FAILURE"]));
+        assert!(!passes(&["SUCCESS", "WARNING"]));
+        assert!(!passes(&["SUCCESS", "ODD"]));
     }
 
     #[test]
-    fn a_scenario_that_checked_nothing_fails() {
-        assert!(!of(&[]));
-        assert!(!of(&["SKIPPED", "INFO"]));
+    fn a_scenario_without_a_successful_check_fails() {
+        assert!(!passes(&[]));
+        assert!(!passes(&["SKIPPED", "INFO"]));
         assert!(!judge("not json").passed());
     }
 
     #[test]
-    fn the_time_is_cut_from_a_folder_name() {
+    fn the_time_is_removed_from_a_folder_name() {
         assert_eq!(
             without_time("tools_call-2026-11-20T23-58-26-371Z"),
             Some("tools_call")

@@ -1,24 +1,25 @@
-//! The suite itself: where it is installed, what it lists, how it is run.
+//! Installs the official suite, lists its scenarios and runs them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::process::ProcessGroup;
+use crate::process::ChildGroup;
 use crate::{CommandResult, files, npm, process};
 
 const PACKAGE: &str = "@modelcontextprotocol/conformance";
 const VERSION: &str = "0.2.0-alpha.12";
-/// The revisions that the same server on the same URL, and the same client, are held to.
+/// The revisions to test, with one server on one URL and one client.
 pub(super) const REVISIONS: [&str; 2] = ["2026-07-28", "2025-11-25"];
 
-/// More than the suite takes on the slowest machine: it runs its scenarios side by side.
-const LIMIT: Duration = Duration::from_secs(900);
+/// Maximum time for a run. The suite runs its scenarios concurrently.
+const SUITE_TIMEOUT: Duration = Duration::from_secs(900);
 
-/// The suite's mock servers listen on every interface. Loaded before it, this binds them to the
-/// loopback. It hooks the step that does the bind, because a host passed to `listen()` makes the
-/// bind asynchronous, and the suite reads the port right after the call.
+/// Binds the mock servers of the suite to the loopback interface instead of all interfaces.
+///
+/// Loaded before the suite, this hooks the internal step that binds: a host passed to `listen()` would
+/// make the bind asynchronous, but the suite reads the port right after the call.
 const PIN: &str = "\
 const { Server } = require('node:net');
 const bind = Server.prototype._listen2;
@@ -44,13 +45,13 @@ impl TestedSide {
     }
 }
 
-/// One scenario as the suite lists it.
+/// A scenario, as listed by the suite.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SuiteScenario {
     pub(super) revision: &'static str,
     pub(super) side: TestedSide,
     pub(super) name: String,
-    /// `scored`, or why the suite runs it without a score.
+    /// `scored`, or the reason that the suite does not score it.
     pub(super) group: String,
 }
 
@@ -66,10 +67,10 @@ pub(super) struct Suite {
 }
 
 impl Suite {
-    /// Installs the suite and a Node that can run it into `dir`, unless they are there.
+    /// Installs the suite and a suitable Node into `dir`, unless they are already installed.
     pub(super) fn install(dir: &Path) -> CommandResult<Self> {
         files::write(&dir.join("pin.cjs"), PIN)?;
-        // The suite needs `fs.globSync`, which came with Node 22.
+        // The suite needs `fs.globSync`, which was added in Node 22.
         let node = npm::install(dir, &[&format!("{PACKAGE}@{VERSION}")])?;
         Ok(Self {
             dir: dir.to_path_buf(),
@@ -77,7 +78,7 @@ impl Suite {
         })
     }
 
-    /// Every scenario that the suite runs for the revision, the unscored ones too.
+    /// Returns every scenario that the suite runs for the revision, including unscored ones.
     pub(super) fn list(&self, revision: &'static str) -> CommandResult<Vec<SuiteScenario>> {
         let text = process::output(self.command().args([
             "list",
@@ -92,9 +93,7 @@ impl Suite {
         {
             return Ok(found);
         }
-        Err(format!(
-            "the suite lists no scenarios that we can read:\n{text}"
-        ))
+        Err(format!("cannot parse the list of scenarios:\n{text}"))
     }
 
     pub(super) fn server(
@@ -121,8 +120,8 @@ impl Suite {
         self.finish(revision, command, scenario, out)
     }
 
-    /// Runs it with its output in a file beside the results. Its exit code says nothing that the
-    /// results do not.
+    /// Runs the suite, with its output in a file next to the results. Ignores the exit code: the
+    /// results say more.
     fn finish(
         &self,
         revision: &str,
@@ -132,8 +131,7 @@ impl Suite {
     ) -> CommandResult {
         match scenario {
             Some(name) => {
-                // Extensions are on no revision's timeline: without the force the suite would skip
-                // them.
+                // Extensions belong to no revision; without `--force` the suite skips them.
                 command.args(["--scenario", name, "--spec-version", revision, "--force"])
             }
             None => command.args(["--requirements", revision]),
@@ -141,12 +139,12 @@ impl Suite {
         std::fs::create_dir_all(out).map_err(|e| format!("{}: {e}", out.display()))?;
         command.arg("-o").arg(out);
         process::log_to(&mut command, &out.join("suite.log"))?;
-        let mut group = ProcessGroup::spawn(&mut command)?;
-        match group.wait(LIMIT) {
+        let mut group = ChildGroup::spawn(&mut command)?;
+        match group.wait(SUITE_TIMEOUT) {
             Some(_) => Ok(()),
             None => Err(format!(
                 "the conformance suite ran longer than {} s",
-                LIMIT.as_secs()
+                SUITE_TIMEOUT.as_secs()
             )),
         }
     }
@@ -163,19 +161,19 @@ impl Suite {
     }
 }
 
-/// Reads `list --requirements`: names under `Server scenarios`, `Client scenarios`, and under the
-/// reason for which the rest is not scored, there with the side behind the name.
+/// Parses the output of `list --requirements`: names under `Server scenarios`, under `Client
+/// scenarios`, and under the reasons for unscored ones, where the side follows the name.
 fn parse_list(revision: &'static str, text: &str) -> Vec<SuiteScenario> {
     let mut found: Vec<SuiteScenario> = Vec::new();
     let (mut side, mut group) = (None, "scored".to_owned());
     for line in text.lines().map(str::trim) {
         if let Some(entry) = line.strip_prefix("- ") {
-            let (name, said) = match entry.split_once(' ') {
+            let (name, own_side) = match entry.split_once(' ') {
                 Some((name, "[server]")) => (name, Some(TestedSide::Server)),
                 Some((name, "[client]")) => (name, Some(TestedSide::Client)),
                 _ => (entry, None),
             };
-            let Some(side) = said.or(side) else {
+            let Some(side) = own_side.or(side) else {
                 continue;
             };
             if !found.iter().any(|s| s.side == side && s.name == name) {
@@ -202,7 +200,7 @@ mod tests {
     use super::{TestedSide, parse_list};
 
     #[test]
-    fn the_list_is_read_with_sides_and_groups() {
+    fn the_list_is_parsed_with_sides_and_groups() {
         let text = "Required for X (3 scenarios, frozen):\n\nServer scenarios (test against a server):\n  - tools-list\n\n\
                     Client scenarios (test against a client):\n  - tools_call\n  - auth/basic\n\n\
                     Run and reported, but never scored:\n  extension (2):\n    - auth/dpop [client]\n    - tasks-x [server]\n";

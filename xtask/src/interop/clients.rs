@@ -1,14 +1,14 @@
-//! Clients that others wrote against our demo.
+//! Third-party clients against our demo.
 
 use serde::Deserialize;
 
+use super::known_issues::{self, PeerSide};
 use super::peers::Peer;
-use super::record::{InteropRecord, Result};
-use super::shortfalls::{self, PeerSide};
-use super::transports::{ClientTarget, ProtocolEra, Transport, Ways, with};
+use super::record::{CheckOutcome, InteropRecord};
+use super::routes::{ClientTarget, Environment, ProtocolEra, Route, with};
 use crate::CommandResult;
 
-/// What every client checks, in its order.
+/// The checks of every client, in order.
 pub(super) const CHECKS: [&str; 22] = [
     "connect",
     PING,
@@ -33,93 +33,94 @@ pub(super) const CHECKS: [&str; 22] = [
     "cancellation",
     "changes of lists and resources",
 ];
-/// The new era has no `ping`, plain `up` makes no pages, and JavaScript writes no `2.0`.
+// The modern era has no `ping`, plain `up` does not paginate, and JavaScript cannot write `2.0`.
 const PING: &str = "ping";
 const FLOATS: &str = "call, floats for integers";
 const PAGES: &str = "pagination";
 
-fn is_there(part: &str, what: &str, era: ProtocolEra, way: Transport) -> bool {
+fn applies(part: &str, what: &str, era: ProtocolEra, route: Route) -> bool {
     match what {
         PING => era == ProtocolEra::Legacy,
         FLOATS => !part.starts_with("typescript"),
-        PAGES => way != Transport::HttpUp,
+        PAGES => route != Route::HttpUp,
         _ => true,
     }
 }
 
-/// One line of a client.
+/// One line of output of a client.
 #[derive(Deserialize)]
 pub(super) struct ClientLine {
     check: String,
     ok: bool,
-    says: String,
+    detail: String,
 }
 
-pub(super) fn check(ways: &Ways, peer: &Peer, record: &mut InteropRecord) {
+pub(super) fn check(env: &Environment, peer: &Peer, record: &mut InteropRecord) {
     for era in peer.eras.iter().copied() {
         let who = format!("{}'s client calls carryall, {} era", peer.name, era.word());
-        for way in Transport::ALL {
+        for route in Route::ALL {
             let checks = || {
                 CHECKS
                     .into_iter()
-                    .filter(|what| is_there(peer.part, what, era, way))
+                    .filter(|what| applies(peer.part, what, era, route))
             };
             let programs = match &peer.programs {
                 Ok(programs) => programs,
                 Err(why) => {
-                    checks()
-                        .for_each(|what| record.add(&who, what, way, Result::NotRun(why.clone())));
+                    checks().for_each(|what| {
+                        record.add(&who, what, route, CheckOutcome::NotRun(why.clone()))
+                    });
                     continue;
                 }
             };
-            let (lines, trouble) = lines(ways, peer.part, &programs.client, era.word(), way)
+            let (lines, trouble) = lines(env, peer.part, &programs.client, era.word(), route)
                 .unwrap_or_else(|why| (Vec::new(), why));
             for what in checks() {
                 let result = result(&lines, &trouble, what);
                 record.add(
                     &who,
                     what,
-                    way,
-                    shortfalls::of(PeerSide::Client, peer.part, era, way, what, result),
+                    route,
+                    known_issues::classify(PeerSide::Client, peer.part, era, route, what, result),
                 );
             }
             let ends = if trouble.is_empty() {
-                Result::Pass(String::new())
+                CheckOutcome::Pass(String::new())
             } else {
-                Result::Fail(trouble)
+                CheckOutcome::Fail(trouble)
             };
-            record.add(&who, "both sides end in good order", way, ends);
+            record.add(&who, "both sides exit cleanly", route, ends);
         }
     }
 }
 
-/// What the client said of one check.
-pub(super) fn result(lines: &[ClientLine], trouble: &str, what: &str) -> Result {
+/// Returns the result of one check.
+pub(super) fn result(lines: &[ClientLine], trouble: &str, what: &str) -> CheckOutcome {
     match lines.iter().find(|line| line.check == what) {
-        Some(line) if line.ok => Result::Pass(line.says.clone()),
-        Some(line) => Result::Fail(line.says.clone()),
-        None => Result::Fail(format!("the client says nothing of it; {trouble}")),
+        Some(line) if line.ok => CheckOutcome::Pass(line.detail.clone()),
+        Some(line) => CheckOutcome::Fail(line.detail.clone()),
+        None => CheckOutcome::Fail(format!("the client did not report it; {trouble}")),
     }
 }
 
-/// What the client said, and what else went wrong.
+/// Runs a client. Returns its lines, and other problems, if any.
 pub(super) fn lines(
-    ways: &Ways,
+    env: &Environment,
     part: &str,
     client: &[String],
     era: &str,
-    way: Transport,
+    route: Route,
 ) -> CommandResult<(Vec<ClientLine>, String)> {
-    let (target, running) = ways.to_demo(way)?;
+    let (target, running) = env.start_demo(route)?;
     let client = with(client, &[era]);
-    let words = match target {
+    let args = match target {
         ClientTarget::Url(url) => with(&client, &["http", &url]),
         ClientTarget::Command(command) => {
             let command: Vec<&str> = command.iter().map(String::as_str).collect();
             with(&with(&client, &["stdio"]), &command)
         }
     };
-    let ended = ways.run(&format!("{part}-{era}-client"), &words);
+    let ended = env.run(&format!("{part}-{era}-client"), &args);
     let stopped = running.end();
     let ended = ended?;
     let lines = ended
@@ -131,17 +132,16 @@ pub(super) fn lines(
         (Some(true), Ok(())) => String::new(),
         (Some(true), Err(why)) => why,
         (Some(false), _) => format!("the client failed: {}", last_line(&ended.stderr)),
-        (None, _) => "the client did not end".to_owned(),
+        (None, _) => "the client timed out".to_owned(),
     };
     Ok((lines, trouble))
 }
 
-/// What a program gave as the reason at last: an error of `carryall`, after which come hints, or
-/// its last line.
+/// Returns the last error of `carryall`, which may be followed by hints, or else the last line.
 pub(super) fn last_line(text: &str) -> &str {
     let lines = || text.lines().rev();
     let error = lines().find(|line| line.starts_with("error: "));
     error
         .or_else(|| lines().find(|line| !line.trim().is_empty()))
-        .unwrap_or("it said nothing")
+        .unwrap_or("no output")
 }

@@ -1,5 +1,4 @@
-//! Servers and clients on frameworks other than the official SDKs, and hosts as people install
-//! them.
+//! Servers and clients on frameworks other than the official SDKs, and published hosts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,10 +7,10 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::clients::last_line;
-use super::peers::{Node, installed};
-use super::record::{InteropRecord, Result};
-use super::servers::{CommandOutput, ask, same};
-use super::transports::{ClientTarget, Transport, Ways, with};
+use super::peers::{NodeRuntime, installed};
+use super::record::{CheckOutcome, InteropRecord};
+use super::routes::{ClientTarget, Environment, Route, with};
+use super::servers::{CommandOutput, run_command, same};
 use crate::{CommandResult, files, npm, process};
 
 const FASTMCP: &str = "fastmcp==4.1.2";
@@ -20,51 +19,51 @@ const TOWER_MCP: &str = "tower-mcp@0.25.0";
 const JAVA_SDK: &str = "io.modelcontextprotocol.sdk:mcp@2.1.0";
 const CLAUDE_CODE: &str = "@anthropic-ai/claude-code@2.1.330";
 
-/// A framework with the small server of ours on it.
+/// A framework, and our small server built with it.
 struct Framework {
     name: &'static str,
     package: &'static str,
-    /// Goes on with `http PORT` or `stdio`.
+    /// The command line, to be followed by `http PORT` or `stdio`.
     server: CommandResult<Vec<String>>,
     http: bool,
-    /// Whether its server asks the user, which in these frameworks only works with a handshake.
-    asks: bool,
+    /// Whether its server elicits input, which these frameworks support in the legacy era only.
+    elicits: bool,
 }
 
-/// A command of `carryall`, and what it must print.
+/// A command of `carryall` and a check of its output.
 struct FrameworkCheck {
     what: &'static str,
-    words: &'static [&'static str],
+    args: &'static [&'static str],
     judge: fn(&CommandOutput) -> CommandResult<String>,
 }
 
 const CHECKS: [FrameworkCheck; 4] = [
     FrameworkCheck {
         what: "discover",
-        words: &["discover"],
+        args: &["discover"],
         judge: era,
     },
     FrameworkCheck {
         what: "tools",
-        words: &["tools"],
+        args: &["tools"],
         judge: tools,
     },
     FrameworkCheck {
         what: "call",
-        words: &["call", "echo", "text=grüß dich"],
-        judge: |found| says(found, "grüß dich"),
+        args: &["call", "echo", "text=grüß dich"],
+        judge: |found| contains_text(found, "grüß dich"),
     },
     FrameworkCheck {
         what: "call, structured",
-        words: &["call", "add", "a=2", "b=40"],
-        judge: |found| says(found, "42"),
+        args: &["call", "add", "a=2", "b=40"],
+        judge: |found| contains_text(found, "42"),
     },
 ];
 
-/// Asking works in the era with the handshake alone.
-const ASKING: FrameworkCheck = FrameworkCheck {
+/// These frameworks support elicitation in the legacy era only.
+const ELICITATION_CHECK: FrameworkCheck = FrameworkCheck {
     what: "call, elicitation",
-    words: &[
+    args: &[
         "call",
         "--answer",
         "date=2026-08-01",
@@ -73,13 +72,13 @@ const ASKING: FrameworkCheck = FrameworkCheck {
         "book_table",
         "restaurant=Noma",
     ],
-    judge: |found| says(found, "A table for 4 at Noma on 2026-08-01."),
+    judge: |found| contains_text(found, "A table for 4 at Noma on 2026-08-01."),
 };
 
 pub(super) fn check(
-    ways: &Ways,
+    env: &Environment,
     dir: &Path,
-    node: &CommandResult<Node>,
+    node: &CommandResult<NodeRuntime>,
     no_build: bool,
     record: &mut InteropRecord,
 ) {
@@ -92,94 +91,105 @@ pub(super) fn check(
                 .clone()
                 .map(|python| script(&python, "fastmcp_server.py")),
             http: true,
-            asks: true,
+            elicits: true,
         },
         Framework {
             name: "mcp-go",
             package: MCP_GO,
             server: mcp_go(dir, no_build),
             http: true,
-            asks: true,
+            elicits: true,
         },
         Framework {
             name: "the Java SDK",
             package: JAVA_SDK,
             server: java(dir, no_build),
             http: false,
-            asks: true,
+            elicits: true,
         },
         Framework {
             name: "tower-mcp",
             package: TOWER_MCP,
             server: tower_mcp(dir, no_build),
             http: true,
-            asks: false,
+            elicits: false,
         },
     ];
     for framework in &frameworks {
-        serve(ways, framework, record);
+        serve(env, framework, record);
     }
-    fastmcp_client(ways, &fastmcp, record);
-    claude_code(ways, dir, node, record);
+    fastmcp_client(env, &fastmcp, record);
+    claude_code(env, dir, node, record);
 }
 
-fn serve(ways: &Ways, framework: &Framework, record: &mut InteropRecord) {
+fn serve(env: &Environment, framework: &Framework, record: &mut InteropRecord) {
     let who = format!(
         "carryall calls a server on {} ({})",
         framework.name, framework.package
     );
-    let of_http =
-        |way: &Transport| framework.http || !matches!(way, Transport::Http | Transport::HttpUp);
-    for way in Transport::ALL
+    let is_supported =
+        |route: &Route| framework.http || !matches!(route, Route::Http | Route::HttpUp);
+    for route in Route::ALL
         .into_iter()
-        .chain(Transport::SLOW)
-        .filter(of_http)
+        .chain(Route::SLOW)
+        .filter(is_supported)
     {
-        // The endpoint has to be told which era to take for what only one of them has.
+        // Checks of features of one era need `--era` on the endpoint.
         let sets: [(&str, &[FrameworkCheck]); 2] = [
             ("auto", &CHECKS),
-            ("legacy", if framework.asks { &[ASKING] } else { &[] }),
+            (
+                "legacy",
+                if framework.elicits {
+                    &[ELICITATION_CHECK]
+                } else {
+                    &[]
+                },
+            ),
         ];
         for (era, checks) in sets {
             let options: &[&str] = if era == "auto" { &[] } else { &["--era", era] };
-            let ways = ways.with_up(options);
+            let env = env.with_up(options);
             let reached = framework
                 .server
                 .clone()
-                .map(|server| ways.to_theirs(&server, way));
+                .map(|server| env.start_server(&server, route));
             let (target, running) = match reached {
                 Ok(Ok(found)) => found,
                 Ok(Err(why)) => {
                     checks.iter().for_each(|check| {
-                        record.add(&who, check.what, way, Result::Fail(why.clone()))
+                        record.add(&who, check.what, route, CheckOutcome::Fail(why.clone()))
                     });
                     continue;
                 }
                 Err(why) => {
                     checks.iter().for_each(|check| {
-                        record.add(&who, check.what, way, Result::NotRun(why.clone()))
+                        record.add(&who, check.what, route, CheckOutcome::NotRun(why.clone()))
                     });
                     continue;
                 }
             };
             for check in checks {
-                let era = if way.path() == "direct" { era } else { "auto" };
-                let words: Vec<&str> = [check.words[0], "--era", era]
+                let era = if route.path() == "direct" {
+                    era
+                } else {
+                    "auto"
+                };
+                let args: Vec<&str> = [check.args[0], "--era", era]
                     .iter()
-                    .chain(&check.words[1..])
+                    .chain(&check.args[1..])
                     .copied()
                     .collect();
-                let found = ask(&ways, framework.name, &words, &target, true);
+                let found = run_command(&env, framework.name, &args, &target, true);
                 let result = found
                     .and_then(|found| (check.judge)(&found))
-                    .map_or_else(Result::Fail, Result::Pass);
-                record.add(&who, check.what, way, result);
+                    .map_or_else(CheckOutcome::Fail, CheckOutcome::Pass);
+                record.add(&who, check.what, route, result);
             }
-            if way.path() != "direct" && era == "auto" {
+            if route.path() != "direct" && era == "auto" {
                 let ends = running
                     .end()
-                    .map_or_else(Result::Fail, |()| Result::Pass(String::new()));
-                record.add(&who, "up ends in good order", way, ends);
+                    .map_or_else(CheckOutcome::Fail, |()| CheckOutcome::Pass(String::new()));
+                record.add(&who, "up exits cleanly", route, ends);
             }
         }
     }
@@ -195,14 +205,14 @@ fn era(found: &CommandOutput) -> CommandResult<String> {
 }
 
 fn tools(found: &CommandOutput) -> CommandResult<String> {
-    let tools = found.value["tools"].as_array().ok_or("there is no list")?;
+    let tools = found.value["tools"].as_array().ok_or("no list of tools")?;
     match tools.iter().any(|tool| tool["name"] == "echo") {
         true => Ok(format!("{} tools", tools.len())),
         false => Err(format!("no echo: {}", found.value)),
     }
 }
 
-fn says(found: &CommandOutput, wanted: &str) -> CommandResult<String> {
+fn contains_text(found: &CommandOutput, wanted: &str) -> CommandResult<String> {
     let text = found.value.to_string();
     if text.contains(wanted) {
         Ok(wanted.to_owned())
@@ -211,29 +221,30 @@ fn says(found: &CommandOutput, wanted: &str) -> CommandResult<String> {
     }
 }
 
-/// Its client against the demo, whose tools it calls by the way that it takes by itself.
-fn fastmcp_client(ways: &Ways, python: &CommandResult<PathBuf>, record: &mut InteropRecord) {
+/// Runs the FastMCP client against the demo, with the protocol version that it negotiates.
+fn fastmcp_client(env: &Environment, python: &CommandResult<PathBuf>, record: &mut InteropRecord) {
     let who = format!("FastMCP's client calls carryall ({FASTMCP})");
-    for way in Transport::ALL {
+    for route in Route::ALL {
         let result = match python {
-            Err(why) => Result::NotRun(why.clone()),
-            Ok(python) => called(ways, python, way).map_or_else(Result::Fail, Result::Pass),
+            Err(why) => CheckOutcome::NotRun(why.clone()),
+            Ok(python) => run_fastmcp_client(env, python, route)
+                .map_or_else(CheckOutcome::Fail, CheckOutcome::Pass),
         };
-        record.add(&who, "lists, calls, a header, elicitation", way, result);
+        record.add(&who, "lists, calls, a header, elicitation", route, result);
     }
 }
 
-fn called(ways: &Ways, python: &Path, way: Transport) -> CommandResult<String> {
-    let (target, running) = ways.to_demo(way)?;
+fn run_fastmcp_client(env: &Environment, python: &Path, route: Route) -> CommandResult<String> {
+    let (target, running) = env.start_demo(route)?;
     let client = script(python, "fastmcp_client.py");
-    let words = match &target {
+    let args = match &target {
         ClientTarget::Url(url) => with(&client, &["http", url]),
         ClientTarget::Command(command) => with(&client, &["stdio"])
             .into_iter()
             .chain(command.iter().cloned())
             .collect(),
     };
-    let ended = ways.run("fastmcp-client", &words);
+    let ended = env.run("fastmcp-client", &args);
     running.end()?;
     let ended = ended?;
     let found: Value = serde_json::from_str(ended.stdout.trim())
@@ -247,27 +258,33 @@ fn called(ways: &Ways, python: &Path, way: Transport) -> CommandResult<String> {
     }
 }
 
-/// `claude mcp list` connects to each server that is configured, and says whether that worked.
-fn claude_code(ways: &Ways, dir: &Path, node: &CommandResult<Node>, record: &mut InteropRecord) {
-    let who = format!("Claude Code's mcp list meets carryall ({CLAUDE_CODE})");
-    let place = dir.join("claude-code");
+/// Runs `claude mcp list`, which connects to each configured server and prints the result.
+fn claude_code(
+    env: &Environment,
+    dir: &Path,
+    node: &CommandResult<NodeRuntime>,
+    record: &mut InteropRecord,
+) {
+    let who = format!("Claude Code's mcp list connects to carryall ({CLAUDE_CODE})");
+    let install_dir = dir.join("claude-code");
     let program = node.as_ref().map_err(Clone::clone).and_then(|_| {
-        npm::install(&place, &[CLAUDE_CODE])?;
-        Ok(place.join("node_modules/.bin/claude"))
+        npm::install(&install_dir, &[CLAUDE_CODE])?;
+        Ok(install_dir.join("node_modules/.bin/claude"))
     });
-    for way in Transport::ALL {
+    for route in Route::ALL {
         let result = match &program {
-            Err(why) => Result::NotRun(why.clone()),
-            Ok(program) => listed(ways, program, way).map_or_else(Result::Fail, Result::Pass),
+            Err(why) => CheckOutcome::NotRun(why.clone()),
+            Ok(program) => claude_mcp_list(env, program, route)
+                .map_or_else(CheckOutcome::Fail, CheckOutcome::Pass),
         };
-        record.add(&who, "connected", way, result);
+        record.add(&who, "connected", route, result);
     }
 }
 
-fn listed(ways: &Ways, program: &Path, way: Transport) -> CommandResult<String> {
-    let (target, running) = ways.to_demo(way)?;
+fn claude_mcp_list(env: &Environment, program: &Path, route: Route) -> CommandResult<String> {
+    let (target, running) = env.start_demo(route)?;
     let claude = [program.display().to_string()];
-    let _ = ways.run(
+    let _ = env.run(
         "claude-remove",
         &with(&claude, &["mcp", "remove", "--scope", "user", "carryall"]),
     );
@@ -279,8 +296,8 @@ fn listed(ways: &Ways, program: &Path, way: Transport) -> CommandResult<String> 
             .chain(command.iter().cloned())
             .collect(),
     };
-    let added = ways.run("claude-add", &add)?;
-    let list = ways.run("claude-list", &with(&claude, &["mcp", "list"]));
+    let added = env.run("claude-add", &add)?;
+    let list = env.run("claude-list", &with(&claude, &["mcp", "list"]));
     running.end()?;
     let list = list?;
     let line = list
@@ -299,15 +316,15 @@ fn listed(ways: &Ways, program: &Path, way: Transport) -> CommandResult<String> 
 }
 
 fn script(python: &Path, name: &str) -> Vec<String> {
-    [python, Path::new("-B"), &ours(name)]
+    [python, Path::new("-B"), &source(name)]
         .iter()
         .map(|path| path.display().to_string())
         .collect()
 }
 
-/// Where the programs are that we wrote on the frameworks.
-fn ours(what: &str) -> PathBuf {
-    files::root().join("interop/frameworks").join(what)
+/// Returns the path of a program in `interop/frameworks`.
+fn source(name: &str) -> PathBuf {
+    files::root().join("interop/frameworks").join(name)
 }
 
 fn mcp_go(dir: &Path, no_build: bool) -> CommandResult<Vec<String>> {
@@ -318,7 +335,7 @@ fn mcp_go(dir: &Path, no_build: bool) -> CommandResult<Vec<String>> {
     if !no_build {
         let mut command = Command::new("go");
         command
-            .current_dir(ours("mcp-go"))
+            .current_dir(source("mcp-go"))
             .args(["build", "-mod=readonly", "-o"])
             .arg(&program);
         process::run(command.arg("."))?;
@@ -332,7 +349,7 @@ fn tower_mcp(dir: &Path, no_build: bool) -> CommandResult<Vec<String>> {
         let mut command = process::cargo();
         command
             .args(["build", "--quiet", "--locked", "--manifest-path"])
-            .arg(ours("tower-mcp/Cargo.toml"));
+            .arg(source("tower-mcp/Cargo.toml"));
         process::run(
             command
                 .arg("--target-dir")
@@ -352,24 +369,25 @@ fn java(dir: &Path, no_build: bool) -> CommandResult<Vec<String>> {
     {
         return Err(format!("{missing} is not installed"));
     }
-    let place = dir.join("java");
-    let path = place.join("classpath");
+    let install_dir = dir.join("java");
+    let path = install_dir.join("classpath");
     if !no_build || !path.exists() {
-        fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+        fs::create_dir_all(&install_dir)
+            .map_err(|error| format!("{}: {error}", install_dir.display()))?;
         let mut maven = Command::new("mvn");
         maven
             .args(["-q", "-f"])
-            .arg(ours("java/pom.xml"))
+            .arg(source("java/pom.xml"))
             .arg("dependency:build-classpath");
         process::run(maven.arg(format!("-Dmdep.outputFile={}", path.display())))?;
         let mut javac = Command::new("javac");
         javac
             .args(["-nowarn", "-cp", files::read(&path)?.trim(), "-d"])
-            .arg(&place)
-            .arg(ours("java/Server.java"));
+            .arg(&install_dir)
+            .arg(source("java/Server.java"));
         process::run(&mut javac)?;
     }
-    let classes = format!("{}:{}", place.display(), files::read(&path)?.trim());
+    let classes = format!("{}:{}", install_dir.display(), files::read(&path)?.trim());
     Ok(["java", "-cp", &classes, "Server"]
         .map(str::to_owned)
         .to_vec())

@@ -1,17 +1,18 @@
-//! The Inspector's command line against our demo.
+//! The command line of the Inspector against our demo.
 
 use std::path::Path;
 
-use super::peers::{Node, inspector};
-use super::record::{InteropRecord, Result};
+use super::peers::{NodeRuntime, inspector};
+use super::record::{CheckOutcome, InteropRecord};
+use super::routes::{ClientTarget, Environment, Route, with};
 use super::servers::first;
-use super::transports::{ClientTarget, Transport, Ways, with};
 use crate::CommandResult;
 
-/// A method with its arguments, where to look in the result, and how the text found there begins.
+/// A method with its arguments, a JSON pointer into the result, and the expected prefix of the text
+/// there.
 struct InspectorCheck {
     what: &'static str,
-    words: &'static [&'static str],
+    args: &'static [&'static str],
     pointer: &'static str,
     begins: &'static str,
 }
@@ -19,19 +20,19 @@ struct InspectorCheck {
 const CHECKS: [InspectorCheck; 7] = [
     InspectorCheck {
         what: "tools/list",
-        words: &["--method", "tools/list"],
+        args: &["--method", "tools/list"],
         pointer: "/tools/0/name",
         begins: "add",
     },
     InspectorCheck {
         what: "tools/call whoami",
-        words: &["--method", "tools/call", "--tool-name", "whoami"],
+        args: &["--method", "tools/call", "--tool-name", "whoami"],
         pointer: "/content/0/text",
         begins: "replica ",
     },
     InspectorCheck {
         what: "tools/call add, structured output",
-        words: &[
+        args: &[
             "--method",
             "tools/call",
             "--tool-name",
@@ -45,13 +46,13 @@ const CHECKS: [InspectorCheck; 7] = [
     },
     InspectorCheck {
         what: "resources/list",
-        words: &["--method", "resources/list"],
+        args: &["--method", "resources/list"],
         pointer: "/resources/0/uri",
         begins: "demo://",
     },
     InspectorCheck {
         what: "resources/read",
-        words: &[
+        args: &[
             "--method",
             "resources/read",
             "--uri",
@@ -62,13 +63,13 @@ const CHECKS: [InspectorCheck; 7] = [
     },
     InspectorCheck {
         what: "prompts/list",
-        words: &["--method", "prompts/list"],
+        args: &["--method", "prompts/list"],
         pointer: "/prompts/0/name",
         begins: "explain_demo",
     },
     InspectorCheck {
         what: "prompts/get",
-        words: &[
+        args: &[
             "--method",
             "prompts/get",
             "--prompt-name",
@@ -81,54 +82,54 @@ const CHECKS: [InspectorCheck; 7] = [
     },
 ];
 
-/// What it takes for `--protocol-era`.
+/// The values of `--protocol-era`.
 const ERAS: [&str; 3] = ["legacy", "auto", "modern"];
 
 pub(super) fn check(
-    ways: &Ways,
+    env: &Environment,
     dir: &Path,
-    node: &CommandResult<Node>,
+    node: &CommandResult<NodeRuntime>,
     record: &mut InteropRecord,
 ) {
     for era in ERAS {
         let who = format!("The Inspector's --cli calls carryall, era {era}");
-        for way in Transport::ALL {
-            let all = |record: &mut InteropRecord, result: &Result| {
+        for route in Route::ALL {
+            let all = |record: &mut InteropRecord, result: &CheckOutcome| {
                 CHECKS
                     .iter()
-                    .for_each(|check| record.add(&who, check.what, way, result.clone()));
+                    .for_each(|check| record.add(&who, check.what, route, result.clone()));
             };
             let start = match node {
                 Ok(node) => inspector(dir, node),
                 Err(why) => {
-                    all(record, &Result::NotRun(why.clone()));
+                    all(record, &CheckOutcome::NotRun(why.clone()));
                     continue;
                 }
             };
-            let (target, running) = match ways.to_demo(way) {
+            let (target, running) = match env.start_demo(route) {
                 Ok(found) => found,
                 Err(why) => {
-                    all(record, &Result::Fail(why));
+                    all(record, &CheckOutcome::Fail(why));
                     continue;
                 }
             };
             for check in &CHECKS {
-                let result = judged(ways, &start, era, check, &target)
-                    .map_or_else(Result::Fail, Result::Pass);
-                record.add(&who, check.what, way, result);
+                let result = judged(env, &start, era, check, &target)
+                    .map_or_else(CheckOutcome::Fail, CheckOutcome::Pass);
+                record.add(&who, check.what, route, result);
             }
-            if way.path() != "direct" {
+            if route.path() != "direct" {
                 let ends = running
                     .end()
-                    .map_or_else(Result::Fail, |()| Result::Pass(String::new()));
-                record.add(&who, "up ends in good order", way, ends);
+                    .map_or_else(CheckOutcome::Fail, |()| CheckOutcome::Pass(String::new()));
+                record.add(&who, "up exits cleanly", route, ends);
             }
         }
     }
 }
 
 fn judged(
-    ways: &Ways,
+    env: &Environment,
     start: &[String],
     era: &str,
     check: &InspectorCheck,
@@ -136,22 +137,22 @@ fn judged(
 ) -> CommandResult<String> {
     let target = match target {
         ClientTarget::Url(url) => vec!["--server-url", url, "--transport", "http"],
-        // A command goes first; what it does not end with are options of the Inspector.
+        // A command comes first, followed by the options of the Inspector.
         ClientTarget::Command(command) => command.iter().map(String::as_str).collect(),
     };
     let start = with(&with(start, &["--cli"]), &target);
-    let words = with(
+    let args = with(
         &with(&start, &["--protocol-era", era, "--format", "json"]),
-        check.words,
+        check.args,
     );
-    let ended = ways.run(&format!("inspector-{era}"), &words)?;
+    let ended = env.run(&format!("inspector-{era}"), &args)?;
     let found = first(&ended)?;
-    let place = found["result"]
+    let value = found["result"]
         .pointer(check.pointer)
         .ok_or_else(|| format!("no {} in the result", check.pointer))?;
-    let text = place
+    let text = value
         .as_str()
-        .map_or_else(|| place.to_string(), str::to_owned);
+        .map_or_else(|| value.to_string(), str::to_owned);
     if text.starts_with(check.begins) {
         Ok(text)
     } else {

@@ -1,4 +1,4 @@
-//! What others wrote, and how the programs under `interop/` run on it.
+//! The SDKs, and how the programs under `interop/` are installed and run with them.
 
 mod go;
 mod node;
@@ -7,24 +7,25 @@ mod rust;
 
 use std::path::{Path, PathBuf};
 
-use super::transports::ProtocolEra;
+use super::routes::ProtocolEra;
 use crate::{CommandResult, files};
 
-pub(super) use node::{INSPECTOR, Node, inspector};
+pub(super) use node::{INSPECTOR, NodeRuntime, inspector};
 pub(super) use python::{REAL as PYTHON_SERVERS, installed, real as python_servers};
 
-/// An SDK with a small server and a small client on it.
+/// An SDK, with a small server and a small client built with it.
 pub(super) struct Peer {
-    /// As in `--only`, and with `interop-` in front what its server says it is.
+    /// The name in `--only`. Its server calls itself `interop-` and this name.
     pub(super) part: &'static str,
     pub(super) name: &'static str,
     pub(super) packages: String,
-    /// The eras that it speaks, on both sides and over both transports, and whether it speaks both.
+    /// The eras that client and server support over both transports.
     pub(super) eras: Vec<ProtocolEra>,
+    /// Whether both eras are supported.
     pub(super) both: bool,
-    /// The programs, or why they cannot run.
+    /// The programs, or the reason that they cannot run.
     pub(super) programs: CommandResult<Programs>,
-    /// What runs them, with its version.
+    /// Name and version of the toolchain that runs them.
     pub(super) toolchain: CommandResult<(String, String)>,
 }
 
@@ -34,14 +35,14 @@ impl Peer {
     }
 }
 
-/// Command lines; the server's goes on with `http PORT` or `stdio`, the client's with
-/// `ERA http URL` or `ERA stdio COMMAND...`.
+/// Command lines. The server's is followed by `http PORT` or `stdio`, the client's by `ERA http URL`
+/// or `ERA stdio COMMAND...`.
 pub(super) struct Programs {
     pub(super) server: Vec<String>,
     pub(super) client: Vec<String>,
 }
 
-/// The parts of `--only` that are SDKs, newest generations first.
+/// The SDKs among the parts of `--only`, newest generations first.
 pub(super) const PARTS: [&str; 6] = [
     "typescript-v2",
     "python-v2",
@@ -51,14 +52,14 @@ pub(super) const PARTS: [&str; 6] = [
     "python-v1",
 ];
 
-/// Installs and builds what is wanted. Who is not wanted is there too, as not asked for.
+/// Installs and builds the selected peers. Peers that are not selected are included as not run.
 pub(super) fn all(
     dir: &Path,
-    node: &CommandResult<Node>,
+    node: &CommandResult<NodeRuntime>,
     no_build: bool,
     wants: impl Fn(&str) -> bool,
 ) -> Vec<Peer> {
-    let made = |part: &'static str| match part {
+    let peer = |part: &'static str| match part {
         "typescript-v2" => node::peer(&node::V2, dir, node),
         "typescript-v1" => node::peer(&node::V1, dir, node),
         "python-v2" => python::peer(&python::V2, dir, wants(part)),
@@ -66,11 +67,11 @@ pub(super) fn all(
         "go" => go::peer(dir, wants(part), no_build),
         _ => rust::peer(dir, wants(part), no_build),
     };
-    PARTS.into_iter().map(made).collect()
+    PARTS.into_iter().map(peer).collect()
 }
 
-/// The Node that runs what comes from npm, and all of that.
-pub(super) fn node(dir: &Path, wants: impl Fn(&str) -> bool) -> CommandResult<Node> {
+/// Installs Node and the npm packages, if a part needs them.
+pub(super) fn node(dir: &Path, wants: impl Fn(&str) -> bool) -> CommandResult<NodeRuntime> {
     if [
         "inspector",
         "typescript-v2",
@@ -83,21 +84,21 @@ pub(super) fn node(dir: &Path, wants: impl Fn(&str) -> bool) -> CommandResult<No
     {
         node::install(dir)
     } else {
-        unwanted()
+        not_selected()
     }
 }
 
-/// Why something that nobody asked for is not there.
-pub(super) fn unwanted<T>() -> CommandResult<T> {
-    Err("not asked for".to_owned())
+/// Returns the reason for a part that was not selected.
+pub(super) fn not_selected<T>() -> CommandResult<T> {
+    Err("not selected".to_owned())
 }
 
-/// Where the programs are that we wrote on the SDKs.
-fn ours(what: &str) -> PathBuf {
-    files::root().join("interop").join(what)
+/// Returns the path of a program in `interop`.
+fn source(name: &str) -> PathBuf {
+    files::root().join("interop").join(name)
 }
 
-fn words<const N: usize>(paths: [&Path; N]) -> Vec<String> {
+fn strings<const N: usize>(paths: [&Path; N]) -> Vec<String> {
     paths
         .iter()
         .map(|path| path.display().to_string())

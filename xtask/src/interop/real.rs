@@ -1,4 +1,4 @@
-//! Servers that people run, unmodified, listed and called through `carryall`.
+//! Published servers, unmodified, listed and called with `carryall`.
 
 mod page;
 
@@ -8,37 +8,37 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::peers::{self, Node};
-use super::record::{InteropRecord, Result};
-use super::servers::{CommandOutput, ask};
-use super::transports::{ClientTarget, Transport, Ways, with};
+use super::peers::{self, NodeRuntime};
+use super::record::{CheckOutcome, InteropRecord};
+use super::routes::{ClientTarget, Environment, Route, with};
+use super::servers::{CommandOutput, run_command};
 use crate::{CommandResult, process};
 use page::StaticPage;
 
-/// A command, and what it must print.
+/// A command and a check of its output.
 struct CommandCheck {
     what: &'static str,
-    words: Vec<String>,
+    args: Vec<String>,
     judge: OutputCheck,
 }
 
-/// Says what it found in the output, or what is wrong with it.
+/// Returns what it found in the output, or what is wrong.
 type OutputCheck = Box<dyn Fn(&CommandOutput) -> CommandResult<String>>;
 
-struct Server {
+/// A published server.
+struct RealServer {
     name: &'static str,
     package: String,
-    /// How it is started, or why it cannot be.
+    /// The command line, or the reason that it cannot run.
     command: CommandResult<Vec<String>>,
-    /// How it is served over HTTP, if it can be: the word that makes it, and the path of its
-    /// endpoint.
+    /// For servers that support HTTP: the argument that selects it, and the path of the endpoint.
     http: Option<(&'static str, &'static str)>,
-    /// Whether it is served on its standard streams too.
+    /// Whether it supports stdio.
     stdio: bool,
     checks: Vec<CommandCheck>,
 }
 
-/// Which era it is of is found out, and why is told.
+/// Checks that the era is detected, with a reason.
 fn discovers() -> CommandCheck {
     let judge = |found: &CommandOutput| {
         let era = &found.value["_meta"]["carryall/era"];
@@ -49,15 +49,15 @@ fn discovers() -> CommandCheck {
     };
     CommandCheck {
         what: "discover",
-        words: vec!["discover".to_owned()],
+        args: vec!["discover".to_owned()],
         judge: Box::new(judge),
     }
 }
 
-/// The tools are there, however many they are, and this one is among them.
+/// Checks that the list of tools contains this one.
 fn lists(tool: &'static str) -> CommandCheck {
     let judge = move |found: &CommandOutput| {
-        let tools = found.value["tools"].as_array().ok_or("there is no list")?;
+        let tools = found.value["tools"].as_array().ok_or("no list of tools")?;
         if tools.iter().any(|found| found["name"] == tool) {
             Ok(format!("{} tools", tools.len()))
         } else {
@@ -66,13 +66,13 @@ fn lists(tool: &'static str) -> CommandCheck {
     };
     CommandCheck {
         what: "tools",
-        words: vec!["tools".to_owned()],
+        args: vec!["tools".to_owned()],
         judge: Box::new(judge),
     }
 }
 
-/// What is printed has this in it somewhere.
-fn says(what: &'static str, words: &[&str], wanted: impl Into<String>) -> CommandCheck {
+/// Checks that the output contains this text.
+fn prints(what: &'static str, args: &[&str], wanted: impl Into<String>) -> CommandCheck {
     let wanted = wanted.into();
     let judge = move |found: &CommandOutput| {
         let text = texts(&found.value);
@@ -84,12 +84,12 @@ fn says(what: &'static str, words: &[&str], wanted: impl Into<String>) -> Comman
     };
     CommandCheck {
         what,
-        words: words.iter().map(|&word| word.to_owned()).collect(),
+        args: args.iter().map(|&word| word.to_owned()).collect(),
         judge: Box::new(judge),
     }
 }
 
-/// Every text in a value, one per line.
+/// Returns every string in a value, one per line.
 fn texts(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -100,32 +100,32 @@ fn texts(value: &Value) -> String {
 }
 
 pub(super) fn check(
-    ways: &Ways,
+    env: &Environment,
     dir: &Path,
-    node: &CommandResult<Node>,
+    node: &CommandResult<NodeRuntime>,
     record: &mut InteropRecord,
 ) {
     let page = StaticPage::serve();
     let files = dir.join("real");
-    let made = prepare(&files);
+    let prepared = prepare(&files);
     let python = peers::python_servers(dir);
     let node = node.as_ref().map_err(Clone::clone);
     let mut servers = from_npm(&node, &files);
     servers.extend(from_pypi(&python, &files, &page));
     for server in &mut servers {
-        if let Err(why) = &made {
+        if let Err(why) = &prepared {
             server.command = Err(why.clone());
         }
-        run(ways, server, record);
+        run(env, server, record);
     }
 }
 
-fn run(ways: &Ways, server: &Server, record: &mut InteropRecord) {
+fn run(env: &Environment, server: &RealServer, record: &mut InteropRecord) {
     let who = format!("carryall calls {} ({})", server.name, server.package);
     let discovers = discovers();
-    // Where each start takes seconds, it is enough to know that the server is met.
-    let checks = |way: Transport| {
-        let own = if way.is_slow() {
+    // Where each start takes seconds, one check is enough.
+    let checks = |route: Route| {
+        let own = if route.is_slow() {
             &server.checks[..1]
         } else {
             &server.checks
@@ -135,83 +135,83 @@ fn run(ways: &Ways, server: &Server, record: &mut InteropRecord) {
     let over_http = server
         .http
         .iter()
-        .flat_map(|_| [Transport::Http, Transport::HttpUp]);
-    let over_stdio = [Transport::Stdio, Transport::StdioUp]
+        .flat_map(|_| [Route::Http, Route::HttpUp]);
+    let over_stdio = [Route::Stdio, Route::StdioUp]
         .into_iter()
-        .chain(Transport::SLOW)
+        .chain(Route::SLOW)
         .filter(|_| server.stdio);
-    for way in over_http.chain(over_stdio) {
-        let all = |record: &mut InteropRecord, result: &Result| {
-            checks(way).for_each(|check| record.add(&who, check.what, way, result.clone()));
+    for route in over_http.chain(over_stdio) {
+        let all = |record: &mut InteropRecord, result: &CheckOutcome| {
+            checks(route).for_each(|check| record.add(&who, check.what, route, result.clone()));
         };
         let command = match &server.command {
             Ok(command) => command,
             Err(why) => {
-                all(record, &Result::NotRun(why.clone()));
+                all(record, &CheckOutcome::NotRun(why.clone()));
                 continue;
             }
         };
-        let reached = match (server.http, way) {
-            (Some((word, path)), Transport::Http | Transport::HttpUp) => {
-                ways.to_port(command, word, path, way)
+        let reached = match (server.http, route) {
+            (Some((word, path)), Route::Http | Route::HttpUp) => {
+                env.start_http(command, word, path, route)
             }
-            _ => ways.to_command(command, way),
+            _ => env.start_stdio(command, route),
         };
         let (target, running) = match reached {
             Ok(found) => found,
             Err(why) => {
-                all(record, &Result::Fail(why));
+                all(record, &CheckOutcome::Fail(why));
                 continue;
             }
         };
-        for check in checks(way) {
-            let result =
-                judged(ways, server, check, &target).map_or_else(Result::Fail, Result::Pass);
-            record.add(&who, check.what, way, result);
+        for check in checks(route) {
+            let result = judged(env, server, check, &target)
+                .map_or_else(CheckOutcome::Fail, CheckOutcome::Pass);
+            record.add(&who, check.what, route, result);
         }
-        if way.path() != "direct" {
+        if route.path() != "direct" {
             let ends = running
                 .end()
-                .map_or_else(Result::Fail, |()| Result::Pass(String::new()));
-            record.add(&who, "up ends in good order", way, ends);
+                .map_or_else(CheckOutcome::Fail, |()| CheckOutcome::Pass(String::new()));
+            record.add(&who, "up exits cleanly", route, ends);
         }
     }
 }
 
 fn judged(
-    ways: &Ways,
-    server: &Server,
+    env: &Environment,
+    server: &RealServer,
     check: &CommandCheck,
     target: &ClientTarget,
 ) -> CommandResult<String> {
-    let words: Vec<&str> = check.words.iter().map(String::as_str).collect();
-    (check.judge)(&ask(ways, server.name, &words, target, true)?)
+    let args: Vec<&str> = check.args.iter().map(String::as_str).collect();
+    (check.judge)(&run_command(env, server.name, &args, target, true)?)
 }
 
-fn from_npm(node: &CommandResult<&Node>, files: &Path) -> Vec<Server> {
+fn from_npm(node: &CommandResult<&NodeRuntime>, files: &Path) -> Vec<RealServer> {
     let start = |name: &str, more: &[&Path]| {
-        let mut words = node.clone()?.server(name);
-        words.extend(more.iter().map(|path| path.display().to_string()));
-        Ok(words)
+        let mut args = node.clone()?.server(name);
+        args.extend(more.iter().map(|path| path.display().to_string()));
+        Ok(args)
     };
-    let package = |name| Node::version_of(name).to_owned();
+    let package = |name| NodeRuntime::version_of(name).to_owned();
     let folder = files.join("files");
     let [folder_word, note] = [
         folder.display().to_string(),
         folder.join("note.txt").display().to_string(),
     ];
-    // Its memory is a file of its own for this run.
-    let memory = start("server-memory", &[]).map(|words| {
+    // The server stores its data in a file for this run.
+    let memory = start("server-memory", &[]).map(|args| {
         let file = format!("MEMORY_FILE_PATH={}", files.join("memory.jsonl").display());
         ["/usr/bin/env".to_owned(), file]
             .into_iter()
-            .chain(words)
+            .chain(args)
             .collect()
     });
     let entity =
         json!([{"name": "Ada", "entityType": "person", "observations": ["wrote a program"]}]);
     vec![
-        Server {
+        RealServer {
             name: "server-everything",
             package: package("server-everything"),
             command: start("server-everything", &[]),
@@ -219,7 +219,7 @@ fn from_npm(node: &CommandResult<&Node>, files: &Path) -> Vec<Server> {
             stdio: true,
             checks: everything(),
         },
-        Server {
+        RealServer {
             name: "server-everything over HTTP+SSE",
             package: package("server-everything"),
             command: start("server-everything", &[]),
@@ -227,16 +227,16 @@ fn from_npm(node: &CommandResult<&Node>, files: &Path) -> Vec<Server> {
             stdio: false,
             checks: everything(),
         },
-        Server {
+        RealServer {
             name: "context7",
             package: package("context7"),
             command: node.clone().map(|node| node.context7()),
             http: None,
             stdio: true,
-            // What it looks up is not on this machine; that it is met at all is what counts.
+            // Its tools need the network, so only the connection is checked.
             checks: vec![lists("resolve-library-id")],
         },
-        Server {
+        RealServer {
             name: "server-filesystem",
             package: package("server-filesystem"),
             command: start("server-filesystem", &[&folder]),
@@ -244,17 +244,17 @@ fn from_npm(node: &CommandResult<&Node>, files: &Path) -> Vec<Server> {
             stdio: true,
             checks: vec![
                 lists("read_text_file"),
-                says(
+                prints(
                     "call",
                     &["call", "list_directory", &format!("path={folder_word}")],
                     "note.txt",
                 ),
-                says(
+                prints(
                     "call, a file",
                     &["call", "read_text_file", &format!("path={note}")],
                     "a note of the interop run",
                 ),
-                says(
+                prints(
                     "call, roots",
                     &[
                         "call",
@@ -266,7 +266,7 @@ fn from_npm(node: &CommandResult<&Node>, files: &Path) -> Vec<Server> {
                 ),
             ],
         },
-        Server {
+        RealServer {
             name: "server-memory",
             package: package("server-memory"),
             command: memory,
@@ -274,17 +274,17 @@ fn from_npm(node: &CommandResult<&Node>, files: &Path) -> Vec<Server> {
             stdio: true,
             checks: vec![
                 lists("create_entities"),
-                says(
+                prints(
                     "call",
                     &["call", "create_entities", &format!("entities:={entity}")],
                     "wrote a program",
                 ),
-                says(
+                prints(
                     "call, what it remembers",
                     &["call", "search_nodes", "query=Ada"],
                     "wrote a program",
                 ),
-                says(
+                prints(
                     "call, what it forgets",
                     &["call", "delete_entities", "entityNames:=[\"Ada\"]"],
                     "deleted",
@@ -294,21 +294,21 @@ fn from_npm(node: &CommandResult<&Node>, files: &Path) -> Vec<Server> {
     ]
 }
 
-/// It has something of everything, as its name says.
+/// Returns the checks of `server-everything`.
 fn everything() -> Vec<CommandCheck> {
     vec![
         lists("echo"),
-        says(
+        prints(
             "call",
             &["call", "echo", "message=grüß dich"],
             "Echo: grüß dich",
         ),
-        says(
+        prints(
             "call, structured output",
             &["call", "get-structured-content", "location=New York"],
             "Cloudy",
         ),
-        says(
+        prints(
             "call, progress",
             &[
                 "call",
@@ -318,7 +318,7 @@ fn everything() -> Vec<CommandCheck> {
             ],
             "Steps: 4",
         ),
-        says(
+        prints(
             "call, elicitation",
             &[
                 "call",
@@ -328,7 +328,7 @@ fn everything() -> Vec<CommandCheck> {
             ],
             "User provided the requested information",
         ),
-        says(
+        prints(
             "call, sampling",
             &[
                 "call",
@@ -339,25 +339,25 @@ fn everything() -> Vec<CommandCheck> {
             ],
             "I am a model.",
         ),
-        says(
+        prints(
             "call, roots",
             &["call", "--root", "file:///home/ada", "get-roots-list"],
             "file:///home/ada",
         ),
-        says("prompts", &["prompts"], "simple-prompt"),
-        says("prompt", &["prompt", "args-prompt", "city=Oslo"], "Oslo"),
-        says(
+        prints("prompts", &["prompts"], "simple-prompt"),
+        prints("prompt", &["prompt", "args-prompt", "city=Oslo"], "Oslo"),
+        prints(
             "complete",
             &["complete", "completable-prompt", "department=E"],
             "Engineering",
         ),
-        says("resources", &["resources"], "demo://resource/"),
-        says(
+        prints("resources", &["resources"], "demo://resource/"),
+        prints(
             "templates",
             &["templates"],
             "demo://resource/dynamic/text/{resourceId}",
         ),
-        says(
+        prints(
             "read",
             &["read", "demo://resource/dynamic/text/1"],
             "Resource 1",
@@ -369,7 +369,7 @@ fn from_pypi(
     programs: &CommandResult<PathBuf>,
     files: &Path,
     page: &CommandResult<StaticPage>,
-) -> Vec<Server> {
+) -> Vec<RealServer> {
     let start = |name: &str| Ok(vec![programs.clone()?.join(name).display().to_string()]);
     let package = |name: &str| {
         peers::PYTHON_SERVERS
@@ -383,7 +383,7 @@ fn from_pypi(
         .as_ref()
         .map_or_else(|_| String::new(), StaticPage::url);
     vec![
-        Server {
+        RealServer {
             name: "mcp-server-time",
             package: package("mcp-server-time"),
             command: start("mcp-server-time"),
@@ -391,12 +391,12 @@ fn from_pypi(
             stdio: true,
             checks: vec![
                 lists("get_current_time"),
-                says(
+                prints(
                     "call",
                     &["call", "get_current_time", "timezone=Europe/Oslo"],
                     "Europe/Oslo",
                 ),
-                says(
+                prints(
                     "call, several arguments",
                     &[
                         "call",
@@ -409,10 +409,10 @@ fn from_pypi(
                 ),
             ],
         },
-        Server {
+        RealServer {
             name: "mcp-server-fetch",
             package: package("mcp-server-fetch"),
-            // The page is on the loopback, which it does not go to unless it is told to.
+            // The page is on the loopback, which the server refuses by default.
             command: page.as_ref().map_err(Clone::clone).and_then(|_| {
                 let command: CommandResult<Vec<String>> = start("mcp-server-fetch");
                 Ok(with(&command?, &["--allow-private-ips"]))
@@ -421,15 +421,15 @@ fn from_pypi(
             stdio: true,
             checks: vec![
                 lists("fetch"),
-                says(
+                prints(
                     "call",
                     &["call", "fetch", &format!("url={url}")],
-                    page::WORDS,
+                    page::TEXT,
                 ),
-                says("prompts", &["prompts"], "fetch"),
+                prints("prompts", &["prompts"], "fetch"),
             ],
         },
-        Server {
+        RealServer {
             name: "mcp-server-git",
             package: package("mcp-server-git"),
             command: start("mcp-server-git"),
@@ -437,17 +437,17 @@ fn from_pypi(
             stdio: true,
             checks: vec![
                 lists("git_log"),
-                says("call", &["call", "git_log", &at], MESSAGE),
-                says("call, status", &["call", "git_status", &at], "clean"),
+                prints("call", &["call", "git_log", &at], MESSAGE),
+                prints("call, status", &["call", "git_status", &at], "clean"),
             ],
         },
     ]
 }
 
-/// The message of the one commit in the repository that is made here.
+/// The message of the only commit in the test repository.
 const MESSAGE: &str = "The first of its kind";
 
-/// A folder with a note, and a repository with one commit.
+/// Creates a folder with a note, and a repository with one commit.
 fn prepare(files: &Path) -> CommandResult {
     let fail = |e: std::io::Error| format!("{}: {e}", files.display());
     if files.exists() {

@@ -1,44 +1,44 @@
-//! What was checked and what came of it.
+//! The checks and their outcomes, and the page that records them.
 
-use super::transports::Transport;
+use super::routes::Route;
 use crate::table;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Result {
+pub(super) enum CheckOutcome {
     Pass(String),
     Fail(String),
-    /// It fails, for a reason that lies with the software of others.
-    Theirs(String),
-    /// Nothing is known: what it takes is not there.
+    /// Fails because of a known issue of the third-party software.
+    KnownIssue(String),
+    /// Something that the check needs is not available.
     NotRun(String),
 }
 
-/// Whether a result is of one kind.
-type ResultShape = fn(&Result) -> bool;
+/// Whether an outcome is of one kind.
+type OutcomeFilter = fn(&CheckOutcome) -> bool;
 
 struct InteropRow {
     who: String,
     what: String,
-    way: Transport,
-    result: Result,
+    route: Route,
+    result: CheckOutcome,
 }
 
 #[derive(Default)]
 pub(super) struct InteropRecord(Vec<InteropRow>);
 
 impl InteropRecord {
-    pub(super) fn add(&mut self, who: &str, what: &str, way: Transport, result: Result) {
-        if let Result::Fail(why) = &result {
+    pub(super) fn add(&mut self, who: &str, what: &str, route: Route, result: CheckOutcome) {
+        if let CheckOutcome::Fail(why) = &result {
             eprintln!(
                 "FAIL: {who}, {what}, {} {}: {why}",
-                way.transport(),
-                way.path()
+                route.transport(),
+                route.path()
             );
         }
         self.0.push(InteropRow {
             who: who.to_owned(),
             what: what.to_owned(),
-            way,
+            route,
             result,
         });
     }
@@ -46,45 +46,45 @@ impl InteropRecord {
     pub(super) fn failures(&self) -> usize {
         self.0
             .iter()
-            .filter(|row| matches!(row.result, Result::Fail(_)))
+            .filter(|row| matches!(row.result, CheckOutcome::Fail(_)))
             .count()
     }
 
     pub(super) fn sum(&self) -> String {
-        let [passed, failed, theirs, not_run] = counts(self.0.iter());
+        let [passed, failed, known, not_run] = counts(self.0.iter());
         format!(
-            "{passed} checks pass, {failed} fail, {theirs} fail for what the software of others lacks, {not_run} were not run"
+            "{passed} checks pass, {failed} fail, {known} fail because of known issues of third-party software, {not_run} were not run"
         )
     }
 
-    /// Every check, one row each.
+    /// Renders one row for each check.
     pub(super) fn table(&self) -> String {
         let rows: Vec<Vec<String>> = self
             .0
             .iter()
             .map(|row| {
-                let (Result::Pass(says)
-                | Result::Fail(says)
-                | Result::Theirs(says)
-                | Result::NotRun(says)) = &row.result;
+                let (CheckOutcome::Pass(detail)
+                | CheckOutcome::Fail(detail)
+                | CheckOutcome::KnownIssue(detail)
+                | CheckOutcome::NotRun(detail)) = &row.result;
                 let cells = [
                     &row.who,
-                    row.way.transport(),
-                    row.way.path(),
+                    row.route.transport(),
+                    row.route.path(),
                     &row.what,
                     word(row),
-                    &cut(says),
+                    &truncate(detail),
                 ];
                 cells.iter().map(|cell| (*cell).to_owned()).collect()
             })
             .collect();
         table::render(
-            &["who", "transport", "path", "what", "result", "says"],
+            &["who", "transport", "path", "what", "result", "detail"],
             &rows,
         )
     }
 
-    /// `docs/interop.md`.
+    /// Renders `docs/interop.md`.
     pub(super) fn document(&self, versions: &[(String, String)]) -> String {
         let rows: Vec<Vec<String>> = versions
             .iter()
@@ -99,13 +99,13 @@ impl InteropRecord {
         for who in distinct(self.0.iter().map(|row| row.who.as_str())) {
             text.push_str(&format!("\n## {who}\n\n{}", self.section(who)));
         }
-        let kinds: [(&str, ResultShape); 3] = [
-            ("What failed", |result| matches!(result, Result::Fail(_))),
-            ("What the software of others lacks", |result| {
-                matches!(result, Result::Theirs(_))
+        let kinds: [(&str, OutcomeFilter); 3] = [
+            ("Failures", |result| matches!(result, CheckOutcome::Fail(_))),
+            ("Known issues of third-party software", |result| {
+                matches!(result, CheckOutcome::KnownIssue(_))
             }),
-            ("What was not run", |result| {
-                matches!(result, Result::NotRun(_))
+            ("Not run", |result| {
+                matches!(result, CheckOutcome::NotRun(_))
             }),
         ];
         for (title, kind) in kinds {
@@ -126,7 +126,7 @@ impl InteropRecord {
         text
     }
 
-    /// How many checks of each section came to what.
+    /// Counts the outcomes in each section.
     fn summary(&self) -> String {
         let counted = |who: &str| -> Vec<String> {
             let counts = counts(self.0.iter().filter(|row| row.who == who));
@@ -138,33 +138,33 @@ impl InteropRecord {
             .into_iter()
             .map(counted)
             .collect();
-        table::render(&["who", "pass", "fail", "theirs", "not run"], &rows)
+        table::render(&["who", "pass", "fail", "known issue", "not run"], &rows)
     }
 
-    /// One row for each check, one column for each way on which it was made.
+    /// Renders one row for each check and one column for each route.
     fn section(&self, who: &str) -> String {
         let rows = || self.0.iter().filter(|row| row.who == who);
-        let ways: Vec<Transport> = Transport::ALL
+        let env: Vec<Route> = Route::ALL
             .into_iter()
-            .chain(Transport::SLOW)
-            .chain([Transport::Both])
-            .filter(|way| rows().any(|row| row.way == *way))
+            .chain(Route::SLOW)
+            .chain([Route::Both])
+            .filter(|route| rows().any(|row| row.route == *route))
             .collect();
-        let titles: Vec<String> = ways
+        let titles: Vec<String> = env
             .iter()
-            .map(|way| format!("{}, {}", way.transport(), way.path()))
+            .map(|route| format!("{}, {}", route.transport(), route.path()))
             .collect();
         let mut header = vec!["check"];
         header.extend(titles.iter().map(String::as_str));
         let cells = |what: &str| -> Vec<String> {
-            let result = |way: &Transport| {
+            let result = |route: &Route| {
                 rows()
-                    .find(|row| row.what == what && row.way == *way)
+                    .find(|row| row.what == what && row.route == *route)
                     .map_or("", word)
                     .to_owned()
             };
             std::iter::once(what.to_owned())
-                .chain(ways.iter().map(result))
+                .chain(env.iter().map(result))
                 .collect()
         };
         let body: Vec<Vec<String>> = distinct(rows().map(|row| row.what.as_str()))
@@ -177,42 +177,42 @@ impl InteropRecord {
 
 fn word(row: &InteropRow) -> &'static str {
     match row.result {
-        Result::Pass(_) => "pass",
-        Result::Fail(_) => "FAIL",
-        Result::Theirs(_) => "theirs",
-        Result::NotRun(_) => "not run",
+        CheckOutcome::Pass(_) => "pass",
+        CheckOutcome::Fail(_) => "FAIL",
+        CheckOutcome::KnownIssue(_) => "known issue",
+        CheckOutcome::NotRun(_) => "not run",
     }
 }
 
-/// Passed, failed, failed for what others lack, not run.
+/// Counts passed, failed, known issues and not run.
 fn counts<'a>(rows: impl Iterator<Item = &'a InteropRow>) -> [usize; 4] {
     let mut counts = [0; 4];
     for row in rows {
         counts[match row.result {
-            Result::Pass(_) => 0,
-            Result::Fail(_) => 1,
-            Result::Theirs(_) => 2,
-            Result::NotRun(_) => 3,
+            CheckOutcome::Pass(_) => 0,
+            CheckOutcome::Fail(_) => 1,
+            CheckOutcome::KnownIssue(_) => 2,
+            CheckOutcome::NotRun(_) => 3,
         }] += 1;
     }
     counts
 }
 
-/// One line. What was not run is told once for each section, and what others lack once for all
-/// ways.
+/// Renders a problem as one line. A reason for not running stands once per section, a known issue
+/// once for all routes.
 fn problem(row: &InteropRow) -> String {
-    let (transport, path) = (row.way.transport(), row.way.path());
+    let (transport, path) = (row.route.transport(), row.route.path());
     match &row.result {
-        Result::Fail(why) | Result::Pass(why) => {
+        CheckOutcome::Fail(why) | CheckOutcome::Pass(why) => {
             format!(
                 "- {}, {}, {transport} {path}: {}",
                 row.who,
                 row.what,
-                cut(why)
+                truncate(why)
             )
         }
-        Result::Theirs(why) => format!("- {}, {}: {}", row.who, row.what, cut(why)),
-        Result::NotRun(why) => format!("- {}: {}", row.who, cut(why)),
+        CheckOutcome::KnownIssue(why) => format!("- {}, {}: {}", row.who, row.what, truncate(why)),
+        CheckOutcome::NotRun(why) => format!("- {}: {}", row.who, truncate(why)),
     }
 }
 
@@ -226,8 +226,8 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     found
 }
 
-/// What a table has room for, on one line and without what would end a cell.
-fn cut(text: &str) -> String {
+/// Shortens a text to one line that fits into a table cell.
+fn truncate(text: &str) -> String {
     let line = text
         .split_whitespace()
         .collect::<Vec<_>>()
@@ -240,72 +240,76 @@ fn cut(text: &str) -> String {
 }
 
 const INTRODUCTION: &str = "\
-# Against software that others wrote
+# Interoperability
 
 Written by `cargo xtask interop`; run it again rather than edit this page. It needs npm, Python 3.10 or newer, Go and a
-Rust toolchain, installs the rest from the registries below the target folder, and binds to the loopback alone. What
-cannot be installed is shown as not run. `--only A,B` runs some of it and leaves this page alone; `cargo xtask help` names
-the parts.
+Rust toolchain, installs the rest from the registries below the target folder, and binds to the loopback only. What
+cannot be installed is shown as not run. `--only A,B` runs a part of it and does not change this page; `cargo xtask help`
+lists the parts.
 
-The programs on the SDKs are under `interop/`: small servers that `carryall` calls, and clients that call `carryall demo`.
-Servers run with their SDK's defaults. A client of the new era is told to negotiate and must arrive at 2026-07-28; one of
-the old era shakes hands, and must arrive at one of the revisions before. `carryall` finds out which era a server is of;
-for one that speaks both, the old era is asked for with `--era legacy`.
+The programs built with the SDKs are under `interop/`: small servers that `carryall` calls, and clients that call
+`carryall demo`. Servers run with the defaults of their SDK. A modern client negotiates and must arrive at 2026-07-28; a
+legacy client performs the handshake and must arrive at an earlier revision. `carryall` detects the era of a server; for
+one that supports both, the legacy era is requested with `--era legacy`.
 
 - *http, direct*: client and server speak Streamable HTTP with each other.
 - *http, through up*: `carryall up --http URL` in between; for the demo plain `carryall up`, with two replicas.
 - *stdio, direct*: the client starts the server.
 - *http to stdio, through up*: `carryall up --stdio 'COMMAND'` in between.
-- *slow stdio, direct*, *http to slow stdio, through up*: the same with a server that is not there for its first 2.5 s.
+- *slow stdio, direct*, *http to slow stdio, through up*: the same with a server that starts 2.5 s late.
 - *http to both, through up*: one `carryall up` in front of a server on each SDK, half of them over stdio.
 
-An empty cell is a check that makes no sense there: plain `up` makes no pages, and a server that was started for one call
-cannot be asked afterwards what became of it. *theirs* is a check that fails for something that the software of others
-lacks; it is listed at the end, and counts as passed nowhere.
+An empty cell is a check that does not apply there: plain `up` does not paginate, and a server that was started for one
+call cannot be queried afterwards. *known issue* is a check that fails because of an issue of the third-party software; it
+is listed at the end and never counted as passed.
 ";
 
 const NOTES: &str = "
 ## Notes
 
-- The TypeScript clients call notification handlers in a microtask and settle a call at once. Over stdio, where a last
-  progress notification is often read together with the answer, they then have no handler any more. The check counts what
-  arrives at the client's transport.
-- rmcp's server does not put `serverInfo` on the results of calls, which servers should do; `carryall` does without.
-- rmcp's handlers for notifications run beside the call, so that the last may run after the answer: the check waits.
-- The Python v1 client tells nobody when a call is cancelled: the program sends the notification itself.
-- The HTTP handlers of the TypeScript v2 and Go SDKs serve the new era without sessions or the old one with them, not
-  both. Their servers have one of each and choose by the request, as their documentation has it.
+- The TypeScript clients call notification handlers in a microtask, but complete a call immediately. Over stdio, where the
+  last progress notification is often read together with the response, its handler is then already removed. The check
+  counts what arrives at the client's transport.
+- rmcp's server does not set `serverInfo` on the results of calls, which servers should do; `carryall` accepts that.
+- rmcp runs notification handlers concurrently with the call, so the last one may run after the response: the check waits.
+- The Python v1 client sends no notification when a call is cancelled: the program sends it itself.
+- The HTTP handlers of the TypeScript v2 and Go SDKs serve either the modern era without sessions or the legacy era with
+  sessions. Their servers have one of each and choose by the request, as the documentation of the SDKs recommends.
 ";
 
 #[cfg(test)]
 mod tests {
-    use super::{InteropRecord, Result};
-    use crate::interop::transports::Transport;
+    use super::{CheckOutcome, InteropRecord};
+    use crate::interop::routes::Route;
 
     #[test]
-    fn what_was_not_run_is_never_counted_as_passed() {
+    fn checks_that_did_not_run_do_not_count_as_passed() {
         let mut record = InteropRecord::default();
-        record.add("X", "list", Transport::Http, Result::Pass("3 tools".into()));
         record.add(
             "X",
             "list",
-            Transport::Stdio,
-            Result::NotRun("npm is not installed".into()),
+            Route::Http,
+            CheckOutcome::Pass("3 tools".into()),
+        );
+        record.add(
+            "X",
+            "list",
+            Route::Stdio,
+            CheckOutcome::NotRun("npm is not installed".into()),
         );
         record.add(
             "X",
             "read",
-            Transport::Http,
-            Result::Theirs("it cannot".into()),
+            Route::Http,
+            CheckOutcome::KnownIssue("it cannot".into()),
         );
-        let sum =
-            "1 checks pass, 0 fail, 1 fail for what the software of others lacks, 1 were not run";
+        let sum = "1 checks pass, 0 fail, 1 fail because of known issues of third-party software, 1 were not run";
         assert_eq!((record.failures(), record.sum().as_str()), (0, sum));
         record.add(
             "X",
             "call",
-            Transport::Http,
-            Result::Fail("a | b\nc".into()),
+            Route::Http,
+            CheckOutcome::Fail("a | b\nc".into()),
         );
         assert_eq!(record.failures(), 1);
         let text = record.document(&[("x".into(), "1".into())]);
@@ -315,16 +319,19 @@ mod tests {
         );
         assert!(text.contains("| call  | FAIL         |"), "{text}");
         assert!(
-            text.contains("| X   |    1 |    1 |      1 |       1 |"),
+            text.contains("| X   |    1 |    1 |           1 |       1 |"),
             "{text}"
         );
         assert!(
-            text.contains("## What failed\n\n- X, call, http direct: a / b c\n"),
+            text.contains("## Failures\n\n- X, call, http direct: a / b c\n"),
             "{text}"
         );
-        assert!(text.contains("lacks\n\n- X, read: it cannot\n"), "{text}");
         assert!(
-            text.contains("not run\n\n- X: npm is not installed\n"),
+            text.contains("software\n\n- X, read: it cannot\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("Not run\n\n- X: npm is not installed\n"),
             "{text}"
         );
     }

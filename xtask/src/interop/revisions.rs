@@ -1,14 +1,14 @@
-//! The revisions before the last one of the old era. All clients but one insist on the last; the Go
-//! SDK takes any.
+//! The legacy revisions before the last one. Only the Go SDK can request them; the other clients
+//! always request the last.
 
 use super::clients::{CHECKS, lines, result};
 use super::peers::Peer;
-use super::record::{InteropRecord, Result};
-use super::transports::{Transport, Ways};
+use super::record::{CheckOutcome, InteropRecord};
+use super::routes::{Environment, Route};
 
 /// The SDK whose client is used.
 const PART: &str = "go";
-/// A revision, and the checks of what came after it. `list tools` looks for an output schema.
+/// A revision, and the checks of features added later. `list tools` checks an output schema.
 const REVISIONS: [(&str, &[&str]); 3] = [
     ("2025-06-18", &[]),
     (
@@ -26,28 +26,29 @@ const REVISIONS: [(&str, &[&str]); 3] = [
     ),
 ];
 
-pub(super) fn check(ways: &Ways, every: &[Peer], record: &mut InteropRecord) {
+pub(super) fn check(env: &Environment, every: &[Peer], record: &mut InteropRecord) {
     let Some(peer) = every.iter().find(|peer| peer.part == PART) else {
         return;
     };
     for (revision, later) in REVISIONS {
         let who = format!("{}'s client calls carryall, revision {revision}", peer.name);
-        for way in [Transport::Http, Transport::Stdio] {
+        for route in [Route::Http, Route::Stdio] {
             let checks = || CHECKS.into_iter().filter(|what| !later.contains(what));
             let found = peer
                 .programs
                 .as_ref()
-                .map(|programs| lines(ways, PART, &programs.client, revision, way));
+                .map(|programs| lines(env, PART, &programs.client, revision, route));
             let (lines, trouble) = match found {
                 Ok(found) => found.unwrap_or_else(|why| (Vec::new(), why)),
                 Err(why) => {
-                    checks()
-                        .for_each(|what| record.add(&who, what, way, Result::NotRun(why.clone())));
+                    checks().for_each(|what| {
+                        record.add(&who, what, route, CheckOutcome::NotRun(why.clone()))
+                    });
                     continue;
                 }
             };
             for what in checks() {
-                record.add(&who, what, way, result(&lines, &trouble, what));
+                record.add(&who, what, route, result(&lines, &trouble, what));
             }
         }
     }

@@ -1,105 +1,111 @@
-//! `carryall` against servers that others wrote.
+//! `carryall` against third-party servers.
 
 mod checks;
 
 use serde_json::Value;
 
 use super::clients::last_line;
+use super::known_issues::{self, PeerSide};
 use super::peers::Peer;
-use super::record::{InteropRecord, Result};
-use super::shortfalls::{self, PeerSide};
-use super::transports::{ClientTarget, ProgramOutcome, ProtocolEra, Transport, Ways};
+use super::record::{CheckOutcome, InteropRecord};
+use super::routes::{ClientTarget, Environment, ProgramOutcome, ProtocolEra, Route};
 use crate::CommandResult;
 use checks::{CHECKS, ServerCheck};
 
-/// What a command printed.
+/// The output of a command.
 pub(super) struct CommandOutput {
-    /// Its one value; of several (`listen` prints one for each event) a list.
+    /// The printed JSON value, or an array if there are several (`listen` prints one for each event).
     pub(super) value: Value,
     pub(super) stderr: String,
 }
 
-pub(super) fn check(ways: &Ways, peer: &Peer, record: &mut InteropRecord) {
+pub(super) fn check(env: &Environment, peer: &Peer, record: &mut InteropRecord) {
     for era in peer.eras.iter().copied() {
         let who = format!(
             "carryall calls a server on the {}, {} era",
             peer.name,
             era.word()
         );
-        for way in ways_of(peer, era) {
+        for route in routes_of(peer, era) {
             let checks = || {
-                CHECKS
-                    .iter()
-                    .filter(|check| (check.where_)(way) && (!way.is_slow() || check.is_basic()))
+                CHECKS.iter().filter(|check| {
+                    (check.applies)(route) && (!route.is_slow() || check.is_basic())
+                })
             };
-            let all = |record: &mut InteropRecord, result: &Result| {
-                checks().for_each(|check| record.add(&who, check.what, way, result.clone()));
+            let all = |record: &mut InteropRecord, result: &CheckOutcome| {
+                checks().for_each(|check| record.add(&who, check.what, route, result.clone()));
             };
             let programs = match &peer.programs {
                 Ok(programs) => programs,
                 Err(why) => {
-                    all(record, &Result::NotRun(why.clone()));
+                    all(record, &CheckOutcome::NotRun(why.clone()));
                     continue;
                 }
             };
-            let (target, running) = match ways.to_theirs(&programs.server, way) {
+            let (target, running) = match env.start_server(&programs.server, route) {
                 Ok(found) => found,
                 Err(why) => {
-                    all(record, &Result::Fail(why));
+                    all(record, &CheckOutcome::Fail(why));
                     continue;
                 }
             };
             for check in checks() {
-                let result = judged(ways, peer, (era, way), check, &target)
-                    .map_or_else(Result::Fail, Result::Pass);
-                let result =
-                    shortfalls::of(PeerSide::Server, peer.part, era, way, check.what, result);
-                record.add(&who, check.what, way, result);
+                let result = judged(env, peer, (era, route), check, &target)
+                    .map_or_else(CheckOutcome::Fail, CheckOutcome::Pass);
+                let result = known_issues::classify(
+                    PeerSide::Server,
+                    peer.part,
+                    era,
+                    route,
+                    check.what,
+                    result,
+                );
+                record.add(&who, check.what, route, result);
             }
-            if way.path() != "direct" {
+            if route.path() != "direct" {
                 let ends = running
                     .end()
-                    .map_or_else(Result::Fail, |()| Result::Pass(String::new()));
-                record.add(&who, "up ends in good order", way, ends);
+                    .map_or_else(CheckOutcome::Fail, |()| CheckOutcome::Pass(String::new()));
+                record.add(&who, "up exits cleanly", route, ends);
             }
         }
     }
 }
 
-/// `up` finds out which era a server is of, and prefers the new one: a server of both is called in
-/// the old era directly.
-fn ways_of(peer: &Peer, era: ProtocolEra) -> Vec<Transport> {
-    let ways = Transport::ALL.into_iter().chain(Transport::SLOW);
-    ways.filter(|way| way.path() == "direct" || !peer.both || era == ProtocolEra::Modern)
+/// Returns the routes to test. `up` prefers the modern era, so servers of both eras are called
+/// directly in the legacy era.
+fn routes_of(peer: &Peer, era: ProtocolEra) -> Vec<Route> {
+    let env = Route::ALL.into_iter().chain(Route::SLOW);
+    env.filter(|route| route.path() == "direct" || !peer.both || era == ProtocolEra::Modern)
         .collect()
 }
 
 fn judged(
-    ways: &Ways,
+    env: &Environment,
     peer: &Peer,
-    (era, way): (ProtocolEra, Transport),
+    (era, route): (ProtocolEra, Route),
     check: &ServerCheck,
     target: &ClientTarget,
 ) -> CommandResult<String> {
-    // Which era a server is of that knows only one must be found out.
+    // The era of a server that supports only one must be detected.
     let era_option = if peer.both && era == ProtocolEra::Legacy {
         "legacy"
     } else {
         "auto"
     };
     let name = format!("{}-{}-{}", peer.part, era.word(), check.command);
-    let ask = |command: &str, words: &[&str], success: bool| {
+    let run_command = |command: &str, args: &[&str], success: bool| {
         let mut all = vec![command, "--era", era_option];
-        all.extend(words);
-        ask(ways, &name, &all, target, success)
+        all.extend(args);
+        run_command(env, &name, &all, target, success)
     };
     let before = match check.before {
-        Some((command, words)) => ask(command, words, true)?.value,
+        Some((command, args)) => run_command(command, args, true)?.value,
         None => Value::Null,
     };
-    let found = ask(check.command, check.words, check.success)?;
+    let found = run_command(check.command, check.args, check.success)?;
     let found = match check.after {
-        Some((command, words)) => ask(command, words, true)?,
+        Some((command, args)) => run_command(command, args, true)?,
         None => found,
     };
     (check.judge)(
@@ -107,25 +113,25 @@ fn judged(
         &checks::Case {
             peer,
             era,
-            through_up: way.path() != "direct",
+            through_up: route.path() != "direct",
             before,
         },
     )
 }
 
-/// Runs a command of `carryall` on a server, which must end as it says.
-pub(super) fn ask(
-    ways: &Ways,
+/// Runs a command of `carryall` on a server. Fails unless the command succeeds or fails as expected.
+pub(super) fn run_command(
+    env: &Environment,
     name: &str,
-    words: &[&str],
+    args: &[&str],
     target: &ClientTarget,
     success: bool,
 ) -> CommandResult<CommandOutput> {
-    let ended = ways.run(name, &ways.ours(&at(words, target)))?;
-    let said = last_line(&ended.stderr).to_owned();
+    let ended = env.run(name, &env.carryall(&with_target(args, target)))?;
+    let reason = last_line(&ended.stderr).to_owned();
     match ended.success {
-        None => return Err(format!("it did not end: {said}")),
-        Some(found) if found != success => return Err(format!("success: {found}; {said}")),
+        None => return Err(format!("timed out: {reason}")),
+        Some(found) if found != success => return Err(format!("success: {found}; {reason}")),
         Some(_) => {}
     }
     Ok(CommandOutput {
@@ -134,17 +140,17 @@ pub(super) fn ask(
     })
 }
 
-/// The words of a command with the server that it is for: before the words that are not options, or
-/// at the end.
-fn at<'a>(words: &[&'a str], target: &'a ClientTarget) -> Vec<&'a str> {
-    let mut all = vec![words[0]];
+/// Inserts the server into the arguments of a command: before the first positional argument, or at
+/// the end.
+fn with_target<'a>(args: &[&'a str], target: &'a ClientTarget) -> Vec<&'a str> {
+    let mut all = vec![args[0]];
     match target {
         ClientTarget::Url(url) => {
             all.push(url);
-            all.extend(&words[1..]);
+            all.extend(&args[1..]);
         }
         ClientTarget::Command(command) => {
-            all.extend(&words[1..]);
+            all.extend(&args[1..]);
             all.push("--");
             all.extend(command.iter().map(String::as_str));
         }
@@ -155,8 +161,8 @@ fn at<'a>(words: &[&'a str], target: &'a ClientTarget) -> Vec<&'a str> {
 fn value(ended: &ProgramOutcome) -> CommandResult<Value> {
     let values = serde_json::Deserializer::from_str(&ended.stdout).into_iter::<Value>();
     let mut found = values
-        .collect::<std::result::Result<Vec<Value>, _>>()
-        .map_err(|e| format!("the output is no JSON: {e}"))?;
+        .collect::<Result<Vec<Value>, _>>()
+        .map_err(|e| format!("the output is not JSON: {e}"))?;
     Ok(match found.len() {
         0 => Value::Null,
         1 => found.remove(0),
@@ -169,11 +175,11 @@ pub(super) fn same(found: &Value, wanted: impl Into<Value>) -> CommandResult<Str
     if *found == wanted {
         Ok(found.to_string())
     } else {
-        Err(format!("{found} instead of {wanted}"))
+        Err(format!("expected {wanted}, found {found}"))
     }
 }
 
-/// The one value that a command printed which succeeded.
+/// Returns the value that a successful command printed.
 pub(super) fn first(ended: &ProgramOutcome) -> CommandResult<Value> {
     if ended.success != Some(true) {
         return Err(format!(
@@ -182,5 +188,5 @@ pub(super) fn first(ended: &ProgramOutcome) -> CommandResult<Value> {
             last_line(&ended.stderr)
         ));
     }
-    serde_json::from_str(&ended.stdout).map_err(|e| format!("the output is no JSON: {e}"))
+    serde_json::from_str(&ended.stdout).map_err(|e| format!("the output is not JSON: {e}"))
 }

@@ -1,18 +1,18 @@
-//! Servers on all the SDKs behind one `carryall up`.
+//! Servers of all SDKs behind one `carryall up`.
 
 use serde_json::{Value, json};
 
 use super::peers::Peer;
-use super::record::{InteropRecord, Result};
+use super::record::{CheckOutcome, InteropRecord};
+use super::routes::{ClientTarget, Environment, Route};
 use super::servers::{first, same};
-use super::transports::{ClientTarget, Transport, Ways};
 use crate::CommandResult;
 
 const WHO: &str = "carryall calls the servers on all SDKs behind one up";
-/// How many tools each server has.
+/// Number of tools of each server.
 const TOOLS: usize = 12;
-/// Asks the endpoint, and says what it found or what is wrong with it.
-type EndpointCheck = fn(&Ways, &[Peer], &str) -> CommandResult<String>;
+/// Checks the endpoint. Returns what was found, or what is wrong.
+type EndpointCheck = fn(&Environment, &[Peer], &str) -> CommandResult<String>;
 
 const CHECKS: [(&str, EndpointCheck); 4] = [
     ("tools of all", tools),
@@ -21,26 +21,26 @@ const CHECKS: [(&str, EndpointCheck); 4] = [
     ("discover", discover),
 ];
 
-pub(super) fn check(ways: &Ways, every: &[Peer], record: &mut InteropRecord) {
-    let way = Transport::Both;
+pub(super) fn check(env: &Environment, every: &[Peer], record: &mut InteropRecord) {
+    let route = Route::Both;
     let mut servers = Vec::new();
     for peer in every {
         match &peer.programs {
             Ok(programs) => servers.push((peer.part, programs.server.as_slice())),
             Err(why) => {
-                CHECKS
-                    .iter()
-                    .for_each(|(what, _)| record.add(WHO, what, way, Result::NotRun(why.clone())));
+                CHECKS.iter().for_each(|(what, _)| {
+                    record.add(WHO, what, route, CheckOutcome::NotRun(why.clone()))
+                });
                 return;
             }
         }
     }
-    let (target, running) = match ways.to_all(&servers) {
+    let (target, running) = match env.start_all(&servers) {
         Ok(found) => found,
         Err(why) => {
-            CHECKS
-                .iter()
-                .for_each(|(what, _)| record.add(WHO, what, way, Result::Fail(why.clone())));
+            CHECKS.iter().for_each(|(what, _)| {
+                record.add(WHO, what, route, CheckOutcome::Fail(why.clone()))
+            });
             return;
         }
     };
@@ -51,19 +51,19 @@ pub(super) fn check(ways: &Ways, every: &[Peer], record: &mut InteropRecord) {
         record.add(
             WHO,
             what,
-            way,
-            judge(ways, every, &url).map_or_else(Result::Fail, Result::Pass),
+            route,
+            judge(env, every, &url).map_or_else(CheckOutcome::Fail, CheckOutcome::Pass),
         );
     }
     let ends = running
         .end()
-        .map_or_else(Result::Fail, |()| Result::Pass(String::new()));
-    record.add(WHO, "up ends in good order", way, ends);
+        .map_or_else(CheckOutcome::Fail, |()| CheckOutcome::Pass(String::new()));
+    record.add(WHO, "up exits cleanly", route, ends);
 }
 
-fn tools(ways: &Ways, every: &[Peer], url: &str) -> CommandResult<String> {
-    let found = ask(ways, &["tools", url])?;
-    let tools = found["tools"].as_array().ok_or("there is no list")?;
+fn tools(env: &Environment, every: &[Peer], url: &str) -> CommandResult<String> {
+    let found = run_command(env, &["tools", url])?;
+    let tools = found["tools"].as_array().ok_or("no list of tools")?;
     let mut names: Vec<&str> = tools
         .iter()
         .filter_map(|tool| tool["name"].as_str())
@@ -85,27 +85,27 @@ fn tools(ways: &Ways, every: &[Peer], url: &str) -> CommandResult<String> {
     }
 }
 
-fn call(ways: &Ways, every: &[Peer], url: &str) -> CommandResult<String> {
+fn call(env: &Environment, every: &[Peer], url: &str) -> CommandResult<String> {
     for peer in every {
-        let found = ask(
-            ways,
+        let found = run_command(
+            env,
             &["call", url, &format!("{}__add", peer.part), "a=2", "b=40"],
         )?;
         same(&found["structuredContent"], json!({"sum": 42}))?;
-        // A server should say in each result who it is; rmcp does not, but nobody may say another's
-        // name.
+        // Servers should set `serverInfo` on each result. rmcp does not, but a wrong name is an
+        // error.
         let info = &found["_meta"]["io.modelcontextprotocol/serverInfo"];
         if !info.is_null() {
             same(&info["name"], peer.server_name())?;
         }
     }
-    Ok("each answers, none under the name of another".to_owned())
+    Ok("each answers under its own name".to_owned())
 }
 
-fn prompt(ways: &Ways, every: &[Peer], url: &str) -> CommandResult<String> {
+fn prompt(env: &Environment, every: &[Peer], url: &str) -> CommandResult<String> {
     for peer in every {
-        let found = ask(
-            ways,
+        let found = run_command(
+            env,
             &["prompt", url, &format!("{}__greet", peer.part), "name=Ada"],
         )?;
         same(
@@ -116,24 +116,24 @@ fn prompt(ways: &Ways, every: &[Peer], url: &str) -> CommandResult<String> {
     Ok("each answers".to_owned())
 }
 
-fn discover(ways: &Ways, every: &[Peer], url: &str) -> CommandResult<String> {
-    let found = ask(ways, &["discover", url])?;
-    let told = found["instructions"].as_str().unwrap_or_default();
+fn discover(env: &Environment, every: &[Peer], url: &str) -> CommandResult<String> {
+    let found = run_command(env, &["discover", url])?;
+    let instructions = found["instructions"].as_str().unwrap_or_default();
     match every
         .iter()
-        .find(|peer| !told.contains(&format!("{}__", peer.part)))
+        .find(|peer| !instructions.contains(&format!("{}__", peer.part)))
     {
         None => same(
             &found["_meta"]["io.modelcontextprotocol/serverInfo"]["name"],
             "carryall",
         ),
         Some(peer) => Err(format!(
-            "the instructions do not speak of {}__: {told}",
+            "the instructions do not mention {}__: {instructions}",
             peer.part
         )),
     }
 }
 
-fn ask(ways: &Ways, words: &[&str]) -> CommandResult<Value> {
-    first(&ways.run(&format!("together-{}", words[0]), &ways.ours(words))?)
+fn run_command(env: &Environment, args: &[&str]) -> CommandResult<Value> {
+    first(&env.run(&format!("together-{}", args[0]), &env.carryall(args))?)
 }

@@ -1,4 +1,4 @@
-//! The areas that must be proven in full, and the list of rules that are excused for now.
+//! The areas whose rules must all be proven, and the list of exceptions.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,8 +11,7 @@ const EXCEPTIONS: &str = "spec/exceptions.txt";
 pub(super) struct Gate {
     areas: Vec<String>,
     exceptions: Vec<(String, String)>,
-    /// What the last commit had, as far as git knows: the list of exceptions may only shrink from
-    /// there.
+    /// The lists of the last commit, if git knows them: the list of exceptions may only shrink.
     before: Option<Before>,
 }
 
@@ -22,7 +21,7 @@ struct Before {
 }
 
 impl Gate {
-    /// Reads the lists; `areas`, if any are named, stand in for those of the file.
+    /// Reads the lists. `areas`, if not empty, replaces the areas of the file.
     pub(super) fn load(root: &Path, areas: Vec<String>) -> CommandResult<Self> {
         let (areas_text, exceptions_text) = (
             files::read(&root.join(AREAS))?,
@@ -63,7 +62,7 @@ impl Gate {
         self.areas.iter().any(|a| *a == area)
     }
 
-    /// Why this rule is excused, if it is.
+    /// Returns the reason of the exception for this rule, if there is one.
     pub(super) fn exception(&self, id: &str) -> Option<&str> {
         self.exceptions
             .iter()
@@ -71,7 +70,7 @@ impl Gate {
             .map(|(_, reason)| reason.as_str())
     }
 
-    /// What keeps the list of exceptions honest.
+    /// Reports exceptions that are unknown, without a reason, no longer needed, duplicate or new.
     pub(super) fn problems(
         &self,
         area_of: &dyn Fn(&str) -> Option<String>,
@@ -80,11 +79,11 @@ impl Gate {
         let mut problems = Vec::new();
         for (at, (id, reason)) in self.exceptions.iter().enumerate() {
             let Some(area) = area_of(id) else {
-                problems.push(format!("{EXCEPTIONS}: there is no requirement `{id}`"));
+                problems.push(format!("{EXCEPTIONS}: unknown requirement `{id}`"));
                 continue;
             };
             if reason.is_empty() {
-                problems.push(format!("{EXCEPTIONS}: `{id}` wants a reason"));
+                problems.push(format!("{EXCEPTIONS}: `{id}` needs a reason"));
             }
             if proven(id) {
                 problems.push(format!(
@@ -92,13 +91,13 @@ impl Gate {
                 ));
             }
             if self.exceptions[..at].iter().any(|(other, _)| other == id) {
-                problems.push(format!("{EXCEPTIONS}: `{id}` is there twice"));
+                problems.push(format!("{EXCEPTIONS}: duplicate entry `{id}`"));
             }
             if let Some(before) = &self.before {
                 let old = before.exceptions.iter().any(|(other, _)| other == id);
                 if !old && before.areas.contains(&area) {
                     problems.push(format!(
-                        "{EXCEPTIONS}: `{id}` is new, and this list only shrinks"
+                        "{EXCEPTIONS}: `{id}` is new, but this list may only shrink"
                     ));
                 }
             }
@@ -114,9 +113,9 @@ fn names(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The lists as of the last commit that had other exceptions: `HEAD` while there are changes, else
-/// the commit before. Nothing when git or the history is not there (a tarball, a shallow clone, the
-/// first commit).
+/// Returns the lists of the last commit with other exceptions: `HEAD` if there are changes, else the
+/// commit before. Returns `None` without git or history (a tarball, a shallow clone, the first
+/// commit).
 fn before(root: &Path, now: &str) -> Option<Before> {
     let show = |commit: &str, path: &str| {
         process::output(
@@ -145,7 +144,7 @@ mod tests {
     use super::{Before, Gate};
 
     #[test]
-    fn a_new_exception_is_refused_in_an_area_that_was_gated_before() {
+    fn a_new_exception_in_an_area_that_was_already_gated_is_rejected() {
         let mut gate = Gate::of(
             &["tools", "otel"],
             &[("tools-01", "later"), ("otel-01", "later")],
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exception_names_a_rule_once_and_gives_a_reason() {
+    fn an_exception_is_unique_and_has_a_reason() {
         let gate = Gate::of(
             &["tools"],
             &[

@@ -1,15 +1,15 @@
-//! Finds the lines `// spec: ID, ID` and the tests that they stand above.
+//! Finds lines `// spec: ID, ID` and the tests below them.
 
 use std::collections::BTreeSet;
 
-/// A requirement that a test says it proves, and where it says so.
+/// A requirement that a test claims to prove, and the location of the claim.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) id: String,
     pub(super) at: String,
 }
 
-/// What a number of source files say.
+/// The claims and errors found in source files.
 #[derive(Default)]
 pub(super) struct TestScan {
     pub(super) claims: Vec<Claim>,
@@ -17,19 +17,21 @@ pub(super) struct TestScan {
     ids: BTreeSet<String>,
 }
 
-const MARK: &str = "// spec:";
+const MARKER: &str = "// spec:";
 
 impl TestScan {
     pub(super) fn proves(&self, id: &str) -> bool {
         self.ids.contains(id)
     }
 
-    /// Reads one Rust file. A claim must stand above a test: between it and the `fn` come comments,
-    /// attributes (one of them the test attribute, none of them `ignore`) and blank lines only.
+    /// Scans a Rust file.
+    ///
+    /// A claim must be above a test: only comments, blank lines and attributes may be between it and
+    /// the `fn`, with a test attribute and without `ignore`.
     pub(super) fn read(&mut self, path: &str, text: &str) {
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         for (index, line) in lines.iter().enumerate() {
-            let Some(rest) = line.strip_prefix(MARK) else {
+            let Some(rest) = line.strip_prefix(MARKER) else {
                 continue;
             };
             let at = format!("{path}:{}", index + 1);
@@ -38,9 +40,9 @@ impl TestScan {
                 Head::Ignored => self.errors.push(format!(
                     "{at}: the test below is ignored, so it proves nothing"
                 )),
-                Head::Other => self.errors.push(format!(
-                    "{at}: this `spec:` line does not stand above a test"
-                )),
+                Head::Other => self
+                    .errors
+                    .push(format!("{at}: this `spec:` line is not above a test")),
             }
         }
     }
@@ -53,7 +55,7 @@ impl TestScan {
                     .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             {
                 self.errors.push(format!(
-                    "{at}: `{id}` is not an id; write `{MARK} ID, ID` and nothing else"
+                    "{at}: `{id}` is not an id; write `{MARKER} ID, ID` and nothing else"
                 ));
                 continue;
             }
@@ -66,7 +68,7 @@ impl TestScan {
     }
 }
 
-/// What follows a claim.
+/// The item below a claim.
 enum Head {
     Test,
     Ignored,
@@ -95,7 +97,7 @@ impl Head {
                 };
                 attribute.push_str(more);
             }
-            // The function may follow on the line of its attribute.
+            // The function may be on the line of its attribute.
             let end = close(&attribute);
             test |= is_test(&attribute[..end]);
             ignored |= attribute.starts_with("#[ignore");
@@ -112,7 +114,7 @@ impl Head {
     }
 }
 
-/// How many brackets are still open.
+/// Returns the number of unclosed brackets.
 fn depth(attribute: &str) -> i32 {
     attribute
         .chars()
@@ -124,7 +126,7 @@ fn depth(attribute: &str) -> i32 {
         .sum()
 }
 
-/// The index just after the bracket that ends the attribute.
+/// Returns the index after the closing bracket of the attribute.
 fn close(attribute: &str) -> usize {
     let mut open = 0;
     for (at, c) in attribute.char_indices() {
@@ -140,7 +142,7 @@ fn close(attribute: &str) -> usize {
     attribute.len()
 }
 
-/// `#[test]`, `#[tokio::test]`, `#[tokio::test(...)]`: the last segment of the path is `test`.
+/// Whether the last segment of the path is `test`, as in `#[tokio::test(...)]`.
 fn is_test(attribute: &str) -> bool {
     let path = attribute
         .trim_start_matches("#[")
@@ -161,11 +163,11 @@ fn is_fn(line: &str) -> bool {
 mod tests {
     use super::TestScan;
 
-    /// Lines of a file; `!` stands for the mark, which a scan of this very file must not see.
+    /// Scans these lines. `!` stands for the marker, which a scan of this file must not find.
     fn scan(lines: &[&str]) -> TestScan {
         let text: Vec<String> = lines
             .iter()
-            .map(|l| l.replacen('!', super::MARK, 1))
+            .map(|l| l.replacen('!', super::MARKER, 1))
             .collect();
         let mut scan = TestScan::default();
         scan.read("a.rs", &text.join("\n"));
@@ -173,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_above_a_test_claims_each_id_it_lists() {
+    fn a_line_above_a_test_claims_all_its_ids() {
         let scan = scan(&["    ! tools-01, tools-02", "    #[test]", "    fn x() {}"]);
         assert!(scan.errors.is_empty(), "{:?}", scan.errors);
         assert!(scan.proves("tools-01") && scan.proves("tools-02") && !scan.proves("tools-03"));
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_and_attributes_may_come_between() {
+    fn comments_and_attributes_may_be_between() {
         let scan = scan(&[
             "! a-1",
             "! a-2",
@@ -240,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn words_among_the_ids_are_an_error() {
+    fn other_text_among_the_ids_is_an_error() {
         assert_eq!(
             scan(&["! a-1 and a-2", "#[test]", "fn x() {}"])
                 .errors

@@ -1,11 +1,11 @@
-//! No import cycles between files: a file may use its ancestors and descendants in the module tree
-//! freely, and other files only in one direction.
+//! Forbids import cycles between files, other than between a module and its ancestors or
+//! descendants.
 
 use super::modules::{Crate, ModulePath, is_test};
 use std::collections::{BTreeMap, BTreeSet};
 use syn::visit::{self, Visit};
 
-/// What every file uses from every other.
+/// For each file, the other files that it imports from.
 type Edges = BTreeMap<ModulePath, BTreeSet<ModulePath>>;
 
 pub(super) fn check(root: &str, krate: &Crate, problems: &mut Vec<String>) {
@@ -52,14 +52,14 @@ fn edges(krate: &Crate) -> Edges {
     edges
 }
 
-/// The module that defines the item at `path`, behind re-exports.
+/// Returns the module that defines the item at `path`, resolving re-exports.
 fn definition(
     krate: &Crate,
     reexports: &BTreeMap<(ModulePath, String), ModulePath>,
     path: &[String],
 ) -> Option<ModulePath> {
     let mut path = path.to_vec();
-    // Re-exports of re-exports end somewhere; a bound keeps a mistake from looping.
+    // Bounds chains of re-exports, so that a mistake does not loop forever.
     for _ in 0..16 {
         let depth = (0..=path.len())
             .rev()
@@ -77,17 +77,17 @@ fn definition(
     None
 }
 
-/// Collects the paths of this crate that a file names, all of them from the crate's root.
+/// Collects the paths within this crate that a file uses, relative to the crate root.
 #[derive(Default)]
 struct Uses {
-    /// The module that is visited: that of the file, or an inline one in it.
+    /// The module being visited: that of the file, or an inline module in it.
     base: ModulePath,
     paths: Vec<ModulePath>,
     reexports: Vec<(String, ModulePath)>,
 }
 
 impl Uses {
-    /// The path from the root, when it names something of this crate for certain.
+    /// Returns the path from the root, if it certainly belongs to this crate.
     fn absolute(&self, path: &[String]) -> Option<ModulePath> {
         let mut base = self.base.clone();
         match path.first()?.as_str() {
@@ -98,7 +98,7 @@ impl Uses {
                 base.truncate(base.len().checked_sub(up)?);
                 base.extend(path[up..].iter().cloned());
             }
-            // A child module, or another crate: whose path then leads nowhere but here.
+            // A child module, or another crate, whose path does not resolve to a file of this crate.
             _ => base.extend(path.iter().cloned()),
         }
         Some(base)
@@ -175,7 +175,7 @@ impl<'ast> Visit<'ast> for Uses {
     }
 }
 
-/// The groups of files in which each can be reached from each other one (Kosaraju's algorithm).
+/// Returns the strongly connected components (Kosaraju's algorithm).
 fn cycles(edges: &Edges) -> Vec<Vec<ModulePath>> {
     fn visit<'a>(
         node: &'a ModulePath,

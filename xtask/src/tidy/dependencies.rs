@@ -1,10 +1,10 @@
-//! No dependency that nothing uses: each is named in the sources of the package that declares it,
-//! and each of `[workspace.dependencies]` is used by a package.
+//! Forbids unused dependencies: each must be named in the sources of the package that declares it,
+//! and each entry of `[workspace.dependencies]` must be used by a package.
 
 use crate::files::Source;
 
 pub(super) fn check(sources: &[Source], problems: &mut Vec<String>) {
-    // The programs that we are compared with share sources between packages.
+    // The packages in `bench/peers` share sources.
     let manifests = sources.iter().filter(|source| {
         source.path.ends_with("Cargo.toml") && !source.path.starts_with("bench/peers/")
     });
@@ -16,14 +16,15 @@ pub(super) fn check(sources: &[Source], problems: &mut Vec<String>) {
             .filter(|source| source.path.starts_with(folder) && source.path.ends_with(".rs"))
             .collect();
         for (name, kind) in declared(&manifest.text) {
-            if kind == Kind::Workspace {
+            if kind == DependencyKind::Workspace {
                 continue;
             }
             used.push(name);
             let is_used = rust.iter().any(|source| {
                 let below = &source.path[folder.len()..];
                 let tests = below.starts_with("tests/") || below.starts_with("examples/");
-                (kind == Kind::Dev || !tests) && names(&source.text, &name.replace('-', "_"))
+                (kind == DependencyKind::Dev || !tests)
+                    && names(&source.text, &name.replace('-', "_"))
             });
             if !is_used {
                 problems.push(format!("{}: `{name}` is not used", manifest.path));
@@ -32,7 +33,7 @@ pub(super) fn check(sources: &[Source], problems: &mut Vec<String>) {
     }
     for manifest in manifests {
         for (name, kind) in declared(&manifest.text) {
-            if kind == Kind::Workspace && !used.contains(&name) {
+            if kind == DependencyKind::Workspace && !used.contains(&name) {
                 problems.push(format!(
                     "{}: no package of the workspace uses `{name}`",
                     manifest.path
@@ -43,23 +44,25 @@ pub(super) fn check(sources: &[Source], problems: &mut Vec<String>) {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+enum DependencyKind {
     Workspace,
     Normal,
     Dev,
 }
 
-/// The dependencies of a manifest that are written as `name = ...` or `name.workspace = true`.
-fn declared(manifest: &str) -> Vec<(&str, Kind)> {
+/// Returns the dependencies of a manifest of the form `name = ...` or `name.workspace = true`.
+fn declared(manifest: &str) -> Vec<(&str, DependencyKind)> {
     let mut kind = None;
     let mut found = Vec::new();
     for line in manifest.lines() {
         if let Some(table) = line.strip_prefix('[') {
             let table = table.trim_end_matches(']');
             kind = match table.rsplit('.').next() {
-                Some("dependencies") if table.starts_with("workspace") => Some(Kind::Workspace),
-                Some("dependencies") => Some(Kind::Normal),
-                Some("dev-dependencies") => Some(Kind::Dev),
+                Some("dependencies") if table.starts_with("workspace") => {
+                    Some(DependencyKind::Workspace)
+                }
+                Some("dependencies") => Some(DependencyKind::Normal),
+                Some("dev-dependencies") => Some(DependencyKind::Dev),
                 _ => None,
             };
         } else if let Some(kind) = kind
@@ -72,7 +75,7 @@ fn declared(manifest: &str) -> Vec<(&str, Kind)> {
     found
 }
 
-/// Whether the text has the crate at the beginning of a path, or imports it.
+/// Whether the text imports the crate or uses it at the beginning of a path.
 fn names(text: &str, krate: &str) -> bool {
     text.match_indices(krate).any(|(at, _)| {
         let before = text[..at].chars().next_back();
@@ -103,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dependency_has_to_be_named_by_its_package() {
+    fn a_dependency_must_be_named_in_its_package() {
         let root = (
             "Cargo.toml",
             "[workspace.dependencies]\nhyper-util = \"1\"\n",
@@ -127,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dependency_of_the_workspace_has_to_be_used_by_a_package() {
+    fn a_workspace_dependency_must_be_used_by_a_package() {
         let root = ("Cargo.toml", "[workspace.dependencies]\nslab = \"1\"\n");
         assert_eq!(found(&[root]).len(), 1);
     }

@@ -1,20 +1,20 @@
-//! Which crate may depend on which (ARCHITECTURE: the arrows). Cargo forbids cycles; this forbids
-//! new arrows.
+//! Restricts dependencies between our crates to those listed here and in ARCHITECTURE.md. (Cargo
+//! forbids cycles, but not new dependencies.)
 
-/// Package folder and the internal packages it may depend on. A new arrow needs a written reason,
-/// and a line here.
+/// Crate folders, and the crates that each may depend on. A new dependency needs a written reason and
+/// an entry here.
 const EDGES: [(&str, &[&str]); 18] = [
     ("types", &[]),
     ("macros", &[]),
     ("proto", &["types"]),
     ("store", &[]),
-    // Each brings a driver that only those compile who use it.
+    // Separate crates, so that only their users compile the database drivers.
     ("store-sqlite", &["store"]),
     ("store-postgres", &["store"]),
     ("store-redis", &["store"]),
     ("transport", &["types", "proto"]),
     ("auth", &["types", "proto"]),
-    // Servers and clients validate by the same rules, so the rules are a crate of their own.
+    // Servers and clients share the validation rules.
     ("schema", &["types", "proto"]),
     ("server", &["types", "proto", "schema", "store", "macros"]),
     ("client", &["types", "proto", "schema", "transport"]),
@@ -41,7 +41,7 @@ pub(super) fn check(path: &str, manifest: &str, problems: &mut Vec<String>) {
     };
     let Some((_, allowed)) = EDGES.iter().find(|(name, _)| *name == folder) else {
         problems.push(format!(
-            "{path}: the crate `{folder}` is not on the map of crate edges"
+            "{path}: the crate `{folder}` is not listed in xtask/src/tidy/edges.rs"
         ));
         return;
     };
@@ -52,8 +52,7 @@ pub(super) fn check(path: &str, manifest: &str, problems: &mut Vec<String>) {
     }
 }
 
-/// The folders of our crates that this manifest depends on. What only its tests use
-/// (`dev-dependencies`) is free.
+/// Returns the folders of our crates that a manifest depends on, without dev-dependencies.
 fn internal(manifest: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut counts = false;
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arrow_on_the_map_passes_and_one_that_is_not_fails() {
+    fn only_listed_dependencies_are_allowed() {
         assert!(
             found(
                 "crates/proto/Cargo.toml",
@@ -130,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_may_use_any_crate() {
+    fn dev_dependencies_are_not_restricted() {
         assert!(
             found(
                 "crates/types/Cargo.toml",
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_that_is_not_on_the_map_is_refused() {
+    fn a_crate_that_is_not_listed_is_rejected() {
         assert_eq!(found("crates/extra/Cargo.toml", "").len(), 1);
         assert!(
             found(

@@ -1,60 +1,57 @@
-//! Checks of single files and lines: length, unfinished code, ignored tests, glob re-exports,
-//! machine paths.
+//! Checks of files and lines: length, unfinished code, ignored tests, glob re-exports, machine paths.
 
 use super::code_of;
 
-/// A file of more lines holds more than one concept.
-const LONGEST: usize = 700;
-/// The same for integration tests, which hold many small cases.
-const LONGEST_TEST: usize = 900;
+/// Maximum number of lines of a Rust file.
+const MAX_LINES: usize = 700;
+/// The same for integration tests, which contain many small cases.
+const MAX_TEST_LINES: usize = 900;
 
-/// Files that a tool wrote, or that hold data: the length rule is about what people read.
+/// Generated files, which are exempt from the maximum length.
 const GENERATED: [&str; 1] = ["bench/peers/shared/tools.rs"];
 
-/// Macros and attributes of code that is not finished. Put together here, so that this file passes
-/// its own check.
+/// Macros and attributes of unfinished code. Concatenated, so that this file passes its own check.
 const UNFINISHED: [&str; 3] = [
     concat!("todo", "!"),
     concat!("unimplemented", "!"),
     concat!("#[", "ignore"),
 ];
 
-/// Folders that exist on one machine and not on the next. Somebody's home is what examples and
-/// tests use for a path.
-const PLACES: [&str; 4] = ["/work/", "/root/", "/tmp/", "/private/"];
+/// Prefixes of paths that are specific to one machine. `/home` is allowed: examples and tests use it.
+const MACHINE_PATHS: [&str; 4] = ["/work/", "/root/", "/tmp/", "/private/"];
 
 pub(super) fn check(path: &str, text: &str, problems: &mut Vec<String>) {
     let rust = path.ends_with(".rs");
     let length = text.lines().count();
-    let longest = if path.contains("/tests/") {
-        LONGEST_TEST
+    let max = if path.contains("/tests/") {
+        MAX_TEST_LINES
     } else {
-        LONGEST
+        MAX_LINES
     };
-    if rust && length > longest && !GENERATED.contains(&path) {
+    if rust && length > max && !GENERATED.contains(&path) {
         problems.push(format!(
-            "{path}: {length} lines; split a file of more than {longest}"
+            "{path}: {length} lines; split files of more than {max} lines"
         ));
     }
     for (index, line) in text.lines().enumerate() {
-        let mut say = |what: String| problems.push(format!("{path}:{}: {what}", index + 1));
+        let mut report = |what: String| problems.push(format!("{path}:{}: {what}", index + 1));
         if rust {
             let code = code_of(line);
             for word in UNFINISHED.iter().filter(|word| code.contains(**word)) {
-                say(format!("`{word}`: finish it, or leave it out"));
+                report(format!("`{word}`: unfinished code or ignored test"));
             }
             if is_glob_export(&code) {
-                say("a glob re-export; name what is exported".to_owned());
+                report("glob re-export; name the exported items".to_owned());
             }
         }
-        if let Some(place) = machine_path(line).filter(|_| is_ours(path)) {
-            say(format!("`{place}` is a path of one machine"));
+        if let Some(prefix) = machine_path(line).filter(|_| is_checked(path)) {
+            report(format!("`{prefix}` is specific to one machine"));
         }
     }
 }
 
-/// Lock files are not our prose, and this file has to name what it looks for.
-fn is_ours(path: &str) -> bool {
+/// Excludes lock files, and this file, which contains the prefixes.
+fn is_checked(path: &str) -> bool {
     !path.ends_with(".lock") && path != "xtask/src/tidy/lines.rs"
 }
 
@@ -63,11 +60,11 @@ fn is_glob_export(code: &str) -> bool {
     code.starts_with("pub") && code.contains("use ") && code.trim_end_matches(';').ends_with("::*")
 }
 
-/// An absolute path into somebody's machine. What stands in a URL (`https://host/home/`) or is the
-/// tail of a longer path (`crates/work/`) does not count.
+/// Returns the prefix of a machine-specific absolute path in this line. Ignores URLs
+/// (`https://host/tmp/`) and the ends of longer paths (`crates/work/`).
 fn machine_path(line: &str) -> Option<&'static str> {
-    PLACES.into_iter().find(|place| {
-        line.match_indices(place).any(|(at, _)| {
+    MACHINE_PATHS.into_iter().find(|prefix| {
+        line.match_indices(prefix).any(|(at, _)| {
             let before = line[..at].bytes().next_back();
             before.is_none_or(|b| {
                 !b.is_ascii_alphanumeric()
@@ -95,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn unfinished_code_is_found_and_talk_about_it_is_not() {
+    fn unfinished_code_is_found_outside_comments_and_strings() {
         assert_eq!(found("a.rs", concat!("fn a() { todo", "!() }")), 1);
         assert_eq!(found("a.rs", concat!("#[ignore", " = \"slow\"]")), 1);
         assert_eq!(found("a.rs", concat!("// no todo", "!() here")), 0);

@@ -1,13 +1,13 @@
-//! Foreign text in log events goes through `Printable` or `PrintableFmt`: as it is, it forges lines
-//! and fills disks.
+//! Requires that untrusted text in log events is wrapped in `Printable` or `PrintableFmt`: raw text
+//! could forge log lines or fill the disk.
 //!
-//! The types of errors, ids and methods display themselves that way. What this looks for are fields
-//! by their `Debug` form, and fields whose name says that the other side chose the text.
+//! Errors, ids and methods do this in their `Display` implementations. This check finds fields logged
+//! with `Debug`, and fields whose name indicates untrusted text.
 
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
-/// Fields that hold what somebody else wrote.
-const FOREIGN: [&str; 9] = [
+/// Names of fields that contain untrusted text.
+const UNTRUSTED: [&str; 9] = [
     "name",
     "uri",
     "reason",
@@ -19,8 +19,8 @@ const FOREIGN: [&str; 9] = [
     "header_value",
 ];
 
-/// Fields whose `Debug` form is of our own making: times, sizes and addresses.
-const OWN: [&str; 12] = [
+/// Names of fields whose `Debug` output is trusted: times, sizes and addresses.
+const TRUSTED: [&str; 12] = [
     "address", "after", "delay", "elapsed", "every", "grace", "limit", "pause", "stalled",
     "timeout", "took", "within",
 ];
@@ -34,7 +34,7 @@ pub(super) fn check(path: &str, text: &str, problems: &mut Vec<String>) {
         let call = format!("tracing::{level}!(");
         for (at, _) in text.match_indices(&call) {
             for field in fields(&text[at + call.len()..]) {
-                if let Some(name) = unclean(field).or_else(|| interpolated(field)) {
+                if let Some(name) = untrusted(field).or_else(|| interpolated(field)) {
                     let line = text[..at].lines().count().max(1);
                     problems.push(format!(
                         "{path}:{line}: the field `{name}` of a log event is not Printable"
@@ -45,8 +45,8 @@ pub(super) fn check(path: &str, text: &str, problems: &mut Vec<String>) {
     }
 }
 
-/// The name of a field that is logged as it is and should not be.
-fn unclean(field: &str) -> Option<&str> {
+/// Returns the name of a field that logs untrusted text without `Printable`.
+fn untrusted(field: &str) -> Option<&str> {
     let field = field.trim();
     let (name, value) = match field.split_once(" = ") {
         Some((name, value)) => (name.trim(), value.trim()),
@@ -69,7 +69,7 @@ fn unclean(field: &str) -> Option<&str> {
     let expression = expression
         .strip_prefix("carryall_proto::")
         .unwrap_or(expression);
-    let clean = [
+    let is_printable = [
         "Printable(",
         "PrintableFmt(",
         "tracing::field::display(",
@@ -77,11 +77,11 @@ fn unclean(field: &str) -> Option<&str> {
     ]
     .iter()
     .any(|it| expression.starts_with(it));
-    let suspect = (value.starts_with('?') && !OWN.contains(&name)) || FOREIGN.contains(&name);
-    (suspect && !clean).then_some(name)
+    let suspect = (value.starts_with('?') && !TRUSTED.contains(&name)) || UNTRUSTED.contains(&name);
+    (suspect && !is_printable).then_some(name)
 }
 
-/// The foreign text that a message has in its middle.
+/// Returns untrusted text that is interpolated into the message.
 fn interpolated(field: &str) -> Option<&str> {
     if !field.trim_start().starts_with('"') {
         return None;
@@ -90,10 +90,10 @@ fn interpolated(field: &str) -> Option<&str> {
         .split('{')
         .skip(1)
         .filter_map(|rest| rest.split(['}', ':']).next());
-    names.find(|name| FOREIGN.contains(name))
+    names.find(|name| UNTRUSTED.contains(name))
 }
 
-/// The arguments of a macro whose opening parenthesis has just been passed.
+/// Splits the arguments of a macro. `text` starts after the opening parenthesis.
 fn fields(text: &str) -> Vec<&str> {
     let (mut found, mut start, mut depth, mut quoted, mut escaped) =
         (Vec::new(), 0, 0, false, false);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_fields_have_to_be_printable() {
+    fn untrusted_fields_must_be_printable() {
         for text in [
             r#"tracing::debug!(name, "x");"#,
             r#"tracing::debug!(%reason, "x");"#,

@@ -1,10 +1,10 @@
-//! The modules of each crate, parsed once for the checks that look at more than one line.
+//! Parses the modules of each crate once, for checks of the syntax tree.
 
 use crate::CommandResult;
 use crate::files::Source;
 use std::collections::BTreeMap;
 
-/// The crates whose modules are looked at: their `src` folders.
+/// The `src` folders of checked crates outside `crates/`.
 pub(super) const ROOTS: [&str; 3] = ["xtask/src/", "conformance/src/", "replicas/src/"];
 
 /// The path of a module within its crate; empty for the root.

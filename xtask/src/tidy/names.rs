@@ -1,9 +1,9 @@
-//! No type name twice in the workspace: who reads `Session` in one crate must not have to ask which.
+//! Forbids duplicate type names in the workspace, so that each name has one meaning.
 
 use super::modules::{Crate, is_test};
 use std::collections::BTreeMap;
 
-/// Names that stand more than once, each for a reason.
+/// Allowed duplicates, with the reason.
 const ALLOWED: [(&str, &str); 4] = [
     ("Prompt", "the wire type, and what a server author builds"),
     ("Resource", "the wire type, and what a server author builds"),
@@ -19,7 +19,7 @@ pub(super) fn check(crates: &BTreeMap<String, Crate>, problems: &mut Vec<String>
     for (name, files) in found {
         if files.len() > 1 && !ALLOWED.iter().any(|(allowed, _)| *allowed == name) {
             problems.push(format!(
-                "the type name `{name}` stands in {}; name each for what it is",
+                "duplicate type name `{name}`: {}",
                 files.join(", ")
             ));
         }
@@ -43,11 +43,11 @@ fn collect<'a>(items: &[syn::Item], file: &'a str, found: &mut BTreeMap<String, 
             _ => continue,
         };
         let files = found.entry(name.to_string()).or_default();
-        // The same item for two platforms is one.
+        // An item with variants for several platforms counts once.
         let conditional = attributes
             .iter()
             .any(|attribute| attribute.path().is_ident("cfg"));
-        if !is_test(attributes) && !(conditional && files.contains(&file)) {
+        if !(is_test(attributes) || conditional && files.contains(&file)) {
             files.push(file);
         }
     }

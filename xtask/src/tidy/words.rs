@@ -1,14 +1,14 @@
-//! Words that code and documentation do without: *session*, *resume* and *peer* in identifiers
-//! outside `crates/legacy` (they belong to earlier revisions, GLOSSARY), and private words for
-//! things that have a standard name.
+//! Forbids words: *session*, *resume* and *peer* in identifiers outside `crates/legacy` (they belong
+//! to earlier revisions, see GLOSSARY), and retired terms everywhere.
 
 use super::{code_of, is_word};
 
-const WORDS: [&str; 3] = ["session", "resume", "peer"];
+/// Words of the legacy era.
+const LEGACY: [&str; 3] = ["session", "resume", "peer"];
 
-/// Names that others gave: the standard library's, the specification's own, and what the facade and
-/// the command line take from `legacy`.
-const GIVEN: [&str; 10] = [
+/// Names defined by the standard library, by the specification, or by `legacy` and used by the facade
+/// and the command line.
+const ALLOWED: [&str; 10] = [
     "peer_addr",
     "mcp_session_id",
     "resume_unwind",
@@ -21,7 +21,7 @@ const GIVEN: [&str; 10] = [
     "sessions",
 ];
 
-/// Pictures in place of a term, and the term.
+/// Retired terms, with the standard term to use instead.
 const RETIRED: [(&str, &str); 16] = [
     ("door", "request validation"),
     ("ear", "listener"),
@@ -53,9 +53,9 @@ pub(super) fn check(path: &str, text: &str, problems: &mut Vec<String>) {
             .split(|c: char| !c.is_ascii() || !is_word(c as u8))
             .filter(|n| !n.is_empty())
         {
-            if let Some(word) = old_word(name) {
+            if let Some(word) = legacy_word(name) {
                 problems.push(format!(
-                    "{path}:{}: `{name}`: `{word}` is a word of the old era",
+                    "{path}:{}: `{name}`: `{word}` belongs to the legacy era",
                     index + 1
                 ));
             }
@@ -63,10 +63,10 @@ pub(super) fn check(path: &str, text: &str, problems: &mut Vec<String>) {
     }
 }
 
-/// Finds retired words in identifiers, comments, strings and pages alike.
+/// Finds retired terms in identifiers, comments, strings and documentation.
 fn retired(path: &str, text: &str, problems: &mut Vec<String>) {
     let prose = path.ends_with(".rs") || path.ends_with(".md");
-    // This file names them, and the change log says what was renamed.
+    // This file lists the terms, and the changelog names what was renamed.
     if !prose || matches!(path, "xtask/src/tidy/words.rs" | "CHANGELOG.md") {
         return;
     }
@@ -75,7 +75,7 @@ fn retired(path: &str, text: &str, problems: &mut Vec<String>) {
             for part in parts(name) {
                 if let Some((word, term)) = RETIRED.iter().find(|(word, _)| *word == part) {
                     problems.push(format!(
-                        "{path}:{}: `{word}` is a private word; write `{term}`",
+                        "{path}:{}: `{word}` is a retired term; write `{term}`",
                         index + 1
                     ));
                 }
@@ -84,21 +84,23 @@ fn retired(path: &str, text: &str, problems: &mut Vec<String>) {
     }
 }
 
-/// The word of the old era in this identifier, as a part of its own: `peer_id`, `PeerId`,
-/// `newSession`.
-fn old_word(name: &str) -> Option<&'static str> {
-    if GIVEN.iter().any(|given| given.eq_ignore_ascii_case(name)) {
+/// Returns the legacy word in this identifier, as in `peer_id`, `PeerId` or `newSession`.
+fn legacy_word(name: &str) -> Option<&'static str> {
+    if ALLOWED
+        .iter()
+        .any(|allowed| allowed.eq_ignore_ascii_case(name))
+    {
         return None;
     }
     let parts = parts(name);
-    WORDS.into_iter().find(|word| {
+    LEGACY.into_iter().find(|word| {
         parts
             .iter()
             .any(|part| part == word || part.strip_suffix('s') == Some(word))
     })
 }
 
-/// The words of an identifier in snake or camel case, in lower case.
+/// Splits an identifier in snake or camel case into lower-case words.
 fn parts(name: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut before_lower = false;
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn identifiers_with_a_word_of_the_old_era_are_found_outside_legacy() {
+    fn legacy_words_in_identifiers_are_found_outside_the_legacy_crate() {
         assert_eq!(
             found(
                 "crates/server/src/a.rs",
@@ -141,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn retired_words_are_found_in_code_and_prose() {
+    fn retired_terms_are_found_in_code_and_documentation() {
         for text in [
             "struct DoorKeeper;",
             "// waits with patience\n",
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn given_names_strings_comments_and_longer_words_pass() {
+    fn allowed_names_strings_comments_and_longer_words_pass() {
         let fine = "let a = s.peer_addr(); // the session\nlet b = \"Mcp-Session-Id\"; const MCP_SESSION_ID: u8 = 0;\nfn presume() {}";
         assert_eq!(found("crates/server/src/a.rs", fine), 0);
     }

@@ -1,5 +1,4 @@
-//! A minimal HTTP/1.1 client: what goes out is exactly what an attack wants, from the loopback
-//! address it wants.
+//! A minimal HTTP/1.1 client that sends arbitrary headers and bodies from a chosen loopback address.
 
 use crate::CommandResult;
 use serde_json::{Value, json};
@@ -8,26 +7,26 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// The longest that one answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Time limit for one answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A client at one address of the loopback.
+/// A client with a loopback address.
 #[derive(Clone, Copy)]
 pub(super) struct TortureClient {
     port: u16,
     address: Ipv4Addr,
 }
 
-/// An answer, read to its end.
+/// A complete answer.
 pub(super) struct HttpAnswer {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
-    /// The JSON-RPC messages in it.
+    /// The JSON-RPC messages in the body.
     pub(super) messages: Vec<Value>,
 }
 
 impl TortureClient {
-    /// A client at 127.0.0.`host`.
+    /// Returns a client with the address 127.0.0.`host`.
     pub(super) fn new(port: u16, host: u8) -> Self {
         Self {
             port,
@@ -45,12 +44,16 @@ impl TortureClient {
             .connect(&SocketAddr::from(([127, 0, 0, 1], self.port)).into())
             .map_err(fail)?;
         let stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(PATIENCE)).map_err(fail)?;
-        stream.set_write_timeout(Some(PATIENCE)).map_err(fail)?;
+        stream
+            .set_read_timeout(Some(ANSWER_TIMEOUT))
+            .map_err(fail)?;
+        stream
+            .set_write_timeout(Some(ANSWER_TIMEOUT))
+            .map_err(fail)?;
         Ok(stream)
     }
 
-    /// Sends a request and gives the connection back before anything is read.
+    /// Sends a request and returns the connection without reading the answer.
     pub(super) fn open(
         &self,
         method: &str,
@@ -73,8 +76,8 @@ impl TortureClient {
         Ok(stream)
     }
 
-    /// A request of revision 2026-07-28, not read yet.
-    pub(super) fn open_modern(&self, request: &Modern<'_>) -> CommandResult<TcpStream> {
+    /// Sends a request of revision 2026-07-28 without reading the answer.
+    pub(super) fn open_modern(&self, request: &ModernRequest<'_>) -> CommandResult<TcpStream> {
         let body = request.body();
         let mut headers = vec![
             ("Content-Type", "application/json"),
@@ -88,17 +91,17 @@ impl TortureClient {
         self.open("POST", &headers, &body.to_string())
     }
 
-    /// The answer to a request of revision 2026-07-28.
-    pub(super) fn modern(&self, request: &Modern<'_>) -> CommandResult<HttpAnswer> {
+    /// Sends a request of revision 2026-07-28 and returns the answer.
+    pub(super) fn modern(&self, request: &ModernRequest<'_>) -> CommandResult<HttpAnswer> {
         read(self.open_modern(request)?)
     }
 
-    /// The answer to a tool call of revision 2026-07-28.
+    /// Calls a tool with revision 2026-07-28 and returns the answer.
     pub(super) fn call(&self, tool: &str, arguments: Value) -> CommandResult<HttpAnswer> {
-        self.modern(&Modern::tool(tool, arguments))
+        self.modern(&ModernRequest::tool(tool, arguments))
     }
 
-    /// A message of a legacy client.
+    /// Sends a message of a legacy client and returns the answer.
     pub(super) fn legacy(
         &self,
         session: Option<&str>,
@@ -117,7 +120,7 @@ impl TortureClient {
         read(self.open("POST", &headers, &message.to_string())?)
     }
 
-    /// Begins a legacy session, and gives its id.
+    /// Opens a legacy session and returns its id.
     pub(super) fn handshake(&self, capabilities: Value) -> CommandResult<String> {
         let params = json!({
             "protocolVersion": "2025-11-25", "capabilities": capabilities,
@@ -138,17 +141,17 @@ impl TortureClient {
     }
 }
 
-/// One request of revision 2026-07-28.
-pub(super) struct Modern<'a> {
+/// A request of revision 2026-07-28.
+pub(super) struct ModernRequest<'a> {
     pub(super) method: &'a str,
     pub(super) name: Option<&'a str>,
     pub(super) params: Value,
     pub(super) capabilities: Value,
-    /// What else stands in `_meta`.
+    /// Additional members of `_meta`.
     pub(super) meta: Value,
 }
 
-impl<'a> Modern<'a> {
+impl<'a> ModernRequest<'a> {
     pub(super) fn new(method: &'a str, params: Value) -> Self {
         Self {
             method,
@@ -198,12 +201,12 @@ impl HttpAnswer {
             .map(|(_, value)| value.clone())
     }
 
-    /// The last message: the response.
+    /// Returns the last message, which is the response.
     pub(super) fn response(&self) -> &Value {
         self.messages.last().unwrap_or(&Value::Null)
     }
 
-    /// All of the messages as text, to look for what must not be there.
+    /// Returns all messages as text, to search for content that must not occur.
     pub(super) fn text(&self) -> String {
         self.messages
             .iter()
@@ -213,7 +216,7 @@ impl HttpAnswer {
     }
 }
 
-/// Reads an answer to its end: JSON, an event stream, or nothing.
+/// Reads a complete answer: JSON, an event stream, or nothing.
 pub(super) fn read(stream: TcpStream) -> CommandResult<HttpAnswer> {
     let fail = |error: std::io::Error| format!("no answer: {error}");
     let mut reader = BufReader::new(stream);
@@ -237,7 +240,7 @@ pub(super) fn read(stream: TcpStream) -> CommandResult<HttpAnswer> {
     let mut body = Vec::new();
     reader.read_to_end(&mut body).map_err(fail)?;
     let text = String::from_utf8_lossy(&body);
-    // Chunk sizes stand on lines of their own, which are no JSON objects.
+    // Chunk sizes are on separate lines, which are not JSON objects.
     let lines = text
         .lines()
         .map(|line| line.strip_prefix("data:").unwrap_or(line).trim());
@@ -251,8 +254,8 @@ pub(super) fn read(stream: TcpStream) -> CommandResult<HttpAnswer> {
     })
 }
 
-/// Reads a request as a server does: its HTTP method and the JSON in its body, `null` where there
-/// is none. `None` when it does not come whole.
+/// Reads a request as a server: the HTTP method and the JSON body, `null` if there is none. Returns
+/// `None` if the request is incomplete.
 pub(super) fn read_request(stream: &TcpStream) -> Option<(String, Value)> {
     let mut reader = BufReader::new(stream);
     let (mut method, mut length, mut line) = (None, 0, String::new());

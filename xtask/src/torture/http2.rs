@@ -1,4 +1,5 @@
-//! Enough of HTTP/2 (RFC 9113) to open streams whose answers are never read: the window is zero.
+//! A minimal HTTP/2 client (RFC 9113) that opens streams with a flow-control window of zero, so that
+//! their answers are never read.
 
 use super::http::TortureClient;
 use crate::CommandResult;
@@ -16,7 +17,7 @@ const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const INITIAL_WINDOW_SIZE: u16 = 4;
 
-/// A connection whose streams may never send a byte of a body.
+/// A connection whose streams have a zero window, so that the server can send no body.
 pub(super) struct UnreadConnection {
     stream: TcpStream,
     next: u32,
@@ -33,10 +34,10 @@ impl UnreadConnection {
         stream
             .write_all(&out)
             .map_err(|error| format!("no HTTP/2 connection: {error}"))?;
-        // The server widens the window of the connection first; streams that come sooner would
-        // break it.
+        // The server first enlarges the connection window; earlier streams would break the
+        // connection.
         std::thread::sleep(std::time::Duration::from_millis(100));
-        // The connection itself is in good order: what comes is read, and pings are answered.
+        // The connection itself works: frames are read and pings are answered.
         let reading = stream.try_clone().map_err(|error| error.to_string())?;
         std::thread::spawn(move || answer_pings(reading));
         Ok(Self {
@@ -46,7 +47,7 @@ impl UnreadConnection {
         })
     }
 
-    /// Sends a POST of this JSON on a stream of its own.
+    /// Sends a POST with this JSON body on a new stream.
     pub(super) fn post(&mut self, headers: &[(&str, &str)], body: &str) -> CommandResult {
         let id = self.next;
         self.next += 2;
@@ -102,7 +103,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 fn literal(out: &mut Vec<u8>, text: &str) {
-    // Shorter than 127 bytes: one byte of length, no Huffman coding.
+    // Texts are shorter than 127 bytes: one length byte, no Huffman coding.
     out.push(u8::try_from(text.len()).unwrap_or(126) & 0x7f);
     out.extend(text.as_bytes());
 }

@@ -1,65 +1,65 @@
-//! A program under attack, and what it costs.
+//! The process under attack, and its memory.
 
-use super::Arena;
-use crate::process::{ProcessGroup, log_to};
+use super::AttackEnv;
+use crate::process::{ChildGroup, log_to};
 use crate::{CommandResult, files, net};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A `carryall` process that listens on a port of its own.
+/// A `carryall` process that listens on its own port.
 pub(super) struct TortureTarget {
-    group: ProcessGroup,
+    group: ChildGroup,
     pub(super) port: u16,
     pub(super) log: PathBuf,
 }
 
 impl TortureTarget {
-    /// `carryall demo`.
-    pub(super) fn demo(arena: &Arena, name: &str) -> CommandResult<Self> {
-        Self::start(arena, name, &["demo"], "warn")
+    /// Starts `carryall demo`.
+    pub(super) fn demo(env: &AttackEnv, name: &str) -> CommandResult<Self> {
+        Self::start(env, name, &["demo"], "warn")
     }
 
-    /// `carryall up` in front of the misbehaving server, over stdio.
-    pub(super) fn edge(arena: &Arena, name: &str, more: &[&str]) -> CommandResult<Self> {
+    /// Starts `carryall up` with the misbehaving upstream over stdio.
+    pub(super) fn edge(env: &AttackEnv, name: &str, more: &[&str]) -> CommandResult<Self> {
         let command = upstream_command()?;
-        let words: Vec<&str> = ["up", "--stdio", &command]
+        let args: Vec<&str> = ["up", "--stdio", &command]
             .into_iter()
             .chain(more.iter().copied())
             .collect();
-        Self::start(arena, name, &words, "warn")
+        Self::start(env, name, &args, "warn")
     }
 
-    /// `carryall WORDS --listen ADDRESS`, logging at `level`.
+    /// Starts `carryall ARGS --listen ADDRESS`, logging at `level`.
     pub(super) fn start(
-        arena: &Arena,
+        env: &AttackEnv,
         name: &str,
-        words: &[&str],
+        args: &[&str],
         level: &str,
     ) -> CommandResult<Self> {
         let port = net::free_port()?;
-        let log = arena.logs.join(format!("{name}.log"));
-        let mut command = Command::new(&arena.binary);
+        let log = env.logs.join(format!("{name}.log"));
+        let mut command = Command::new(&env.binary);
         command
-            .args(words)
+            .args(args)
             .args(["--listen", &format!("127.0.0.1:{port}")]);
         command
             .env("RUST_LOG", level)
             .env("NO_COLOR", "1")
             .env_remove("CARRYALL_KEYRING");
-        // What other runs have found out of servers has no part in this one.
+        // A cache of other runs must not influence this one.
         command
-            .env("HOME", &arena.logs)
-            .env("XDG_CACHE_HOME", arena.logs.join("cache"));
-        // What is measured is what the process holds, not what glibc keeps of it for reuse.
+            .env("HOME", &env.logs)
+            .env("XDG_CACHE_HOME", env.logs.join("cache"));
+        // Measures the memory in use, not what glibc keeps for reuse.
         command.env("MALLOC_MMAP_THRESHOLD_", "131072");
         log_to(&mut command, &log)?;
-        let mut group = ProcessGroup::spawn(&mut command)?;
-        net::listens(&mut group, port, &log)?;
+        let mut group = ChildGroup::spawn(&mut command)?;
+        net::wait_until_listening(&mut group, port, &log)?;
         Ok(Self { group, port, log })
     }
 
-    /// The resident memory of the process, in MiB.
+    /// Returns the resident memory of the process in MiB.
     pub(super) fn memory(&self) -> CommandResult<u64> {
         let status = files::read(&PathBuf::from(format!("/proc/{}/status", self.group.id())))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -67,25 +67,25 @@ impl TortureTarget {
             .and_then(|line| line.trim().strip_suffix(" kB"))
             .and_then(|kib| kib.trim().parse::<u64>().ok());
         kib.map(|kib| kib / 1024)
-            .ok_or_else(|| "the process is gone".to_owned())
+            .ok_or_else(|| "the process has exited".to_owned())
     }
 
-    /// Asks the process to end, and tells how long it took.
-    pub(super) fn end(mut self, limit: Duration) -> Option<Duration> {
+    /// Sends SIGTERM and returns the time until the process exits, or `None` after `limit`.
+    pub(super) fn terminate(mut self, limit: Duration) -> Option<Duration> {
         let started = Instant::now();
         self.group.signal("TERM");
         self.group.wait(limit).map(|_| started.elapsed())
     }
 }
 
-/// The command line of the misbehaving server, as `--stdio` takes it.
+/// Returns the command line of the misbehaving upstream for `--stdio`.
 pub(super) fn upstream_command() -> CommandResult<String> {
     let program =
         std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
     Ok(format!("bad={} torture --upstream", program.display()))
 }
 
-/// A command that is run to its end with its output read.
+/// Discards input and output of a command.
 pub(super) fn quiet(command: &mut Command) -> &mut Command {
     command
         .stdin(Stdio::null())

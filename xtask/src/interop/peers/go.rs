@@ -1,17 +1,17 @@
-//! The Go SDK, from the module proxy that `go` is set up for.
+//! The Go SDK, from the Go module proxy.
 
 use std::path::Path;
 use std::process::Command;
 
-use super::{Peer, Programs, ours, unwanted, words};
-use crate::interop::transports::ProtocolEra;
+use super::{Peer, Programs, not_selected, source, strings};
+use crate::interop::routes::ProtocolEra;
 use crate::{CommandResult, process};
 
 /// As pinned in `interop/go/go.mod`.
 const PACKAGE: &str = "go-sdk 1.8.0";
 
 pub(super) fn peer(dir: &Path, wanted: bool, no_build: bool) -> Peer {
-    let place = dir.join("go");
+    let build_dir = dir.join("go");
     Peer {
         part: "go",
         name: "Go SDK",
@@ -19,37 +19,37 @@ pub(super) fn peer(dir: &Path, wanted: bool, no_build: bool) -> Peer {
         eras: vec![ProtocolEra::Modern, ProtocolEra::Legacy],
         both: true,
         programs: if wanted {
-            programs(&place, no_build)
+            programs(&build_dir, no_build)
         } else {
-            unwanted()
+            not_selected()
         },
-        toolchain: if wanted { version() } else { unwanted() },
+        toolchain: if wanted { version() } else { not_selected() },
     }
 }
 
-fn programs(place: &Path, no_build: bool) -> CommandResult<Programs> {
+fn programs(build_dir: &Path, no_build: bool) -> CommandResult<Programs> {
     if !process::exists("go") {
         return Err("go is not installed".to_owned());
     }
     if !no_build {
-        std::fs::create_dir_all(place).map_err(|e| format!("{}: {e}", place.display()))?;
+        std::fs::create_dir_all(build_dir).map_err(|e| format!("{}: {e}", build_dir.display()))?;
         let mut command = Command::new("go");
         command
-            .current_dir(ours("go"))
+            .current_dir(source("go"))
             .args(["build", "-mod=readonly", "-o"])
-            .arg(place);
+            .arg(build_dir);
         process::run(command.args(["./server", "./client"]))?;
     }
     Ok(Programs {
-        server: words([&place.join("server")]),
-        client: words([&place.join("client")]),
+        server: strings([&build_dir.join("server")]),
+        client: strings([&build_dir.join("client")]),
     })
 }
 
 fn version() -> CommandResult<(String, String)> {
-    let said = process::output(Command::new("go").args(["env", "GOVERSION"]))?;
+    let output = process::output(Command::new("go").args(["env", "GOVERSION"]))?;
     Ok((
         "Go".to_owned(),
-        said.trim().trim_start_matches("go").to_owned(),
+        output.trim().trim_start_matches("go").to_owned(),
     ))
 }

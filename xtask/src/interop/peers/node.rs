@@ -1,10 +1,10 @@
-//! What comes from npm: both generations of the TypeScript SDK, the Inspector, and real servers.
+//! npm packages: both generations of the TypeScript SDK, the Inspector, and published servers.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Peer, Programs, ours, words};
-use crate::interop::transports::ProtocolEra;
+use super::{Peer, Programs, source, strings};
+use crate::interop::routes::ProtocolEra;
 use crate::{CommandResult, files, npm, process};
 
 pub(in crate::interop) const INSPECTOR: &str = "@modelcontextprotocol/inspector@2.12.0";
@@ -13,7 +13,7 @@ pub(in crate::interop) const INSPECTOR: &str = "@modelcontextprotocol/inspector@
 pub(super) struct NodeSdk {
     part: &'static str,
     name: &'static str,
-    /// How the names of its programs end.
+    /// The suffix of the names of its programs.
     suffix: &'static str,
     packages: &'static [&'static str],
     eras: &'static [ProtocolEra],
@@ -39,8 +39,8 @@ pub(super) const V1: NodeSdk = NodeSdk {
     eras: &[ProtocolEra::Legacy],
 };
 
-/// What both generations and the servers need besides.
-const MORE: [&str; 5] = [
+/// Further packages: a dependency of our programs, and published servers.
+const OTHER_PACKAGES: [&str; 5] = [
     "zod@4.2.0",
     "@modelcontextprotocol/server-everything@2026.8.31",
     "@modelcontextprotocol/server-filesystem@2026.8.31",
@@ -49,72 +49,73 @@ const MORE: [&str; 5] = [
 ];
 const CONTEXT7: &str = "@upstash/context7-mcp@4.1.1";
 
-/// The Node that runs what comes from npm.
-pub(in crate::interop) struct Node {
+/// Node, and the packages installed with npm.
+pub(in crate::interop) struct NodeRuntime {
     pub(in crate::interop) program: PathBuf,
     pub(in crate::interop) version: String,
     modules: PathBuf,
 }
 
-impl Node {
-    /// The command line of a real server.
+impl NodeRuntime {
+    /// Returns the command line of a published server.
     pub(in crate::interop) fn server(&self, name: &str) -> Vec<String> {
         let package = npm::package(&self.modules, &format!("@modelcontextprotocol/{name}"));
-        words([&self.program, &package.join("dist/index.js")])
+        strings([&self.program, &package.join("dist/index.js")])
     }
 
-    /// The command line of context7, a server on the TypeScript SDK v2 that is slow to start.
+    /// Returns the command line of context7, a TypeScript SDK v2 server that is slow to start.
     pub(in crate::interop) fn context7(&self) -> Vec<String> {
         let package = npm::package(
             &self.modules,
             CONTEXT7.rsplit_once('@').map_or(CONTEXT7, |(name, _)| name),
         );
-        words([&self.program, &package.join("dist/index.js")])
+        strings([&self.program, &package.join("dist/index.js")])
     }
 
-    /// Name and version of a real server.
+    /// Returns name and version of a published server.
     pub(in crate::interop) fn version_of(name: &str) -> &'static str {
-        MORE.into_iter()
+        OTHER_PACKAGES
+            .into_iter()
             .find(|package| package.contains(name))
             .unwrap_or_default()
     }
 }
 
-pub(super) fn install(dir: &Path) -> CommandResult<Node> {
+pub(super) fn install(dir: &Path) -> CommandResult<NodeRuntime> {
     let modules = modules(dir);
     let packages: Vec<&str> = [INSPECTOR]
         .iter()
         .chain(V2.packages)
         .chain(V1.packages)
-        .chain(&MORE)
+        .chain(&OTHER_PACKAGES)
         .copied()
         .collect();
     let program = npm::install(&modules, &packages)?;
     let version = process::output(Command::new(&program).arg("--version"))?;
-    Ok(Node {
+    Ok(NodeRuntime {
         program,
         version: version.trim().trim_start_matches('v').to_owned(),
         modules,
     })
 }
 
-/// Where npm installs.
+/// Returns the folder that npm installs into.
 fn modules(dir: &Path) -> PathBuf {
     dir.join("npm")
 }
 
-/// The command line of the Inspector.
-pub(in crate::interop) fn inspector(dir: &Path, node: &Node) -> Vec<String> {
+/// Returns the command line of the Inspector.
+pub(in crate::interop) fn inspector(dir: &Path, node: &NodeRuntime) -> Vec<String> {
     let name = INSPECTOR
         .rsplit_once('@')
         .map_or(INSPECTOR, |(name, _)| name);
-    words([
+    strings([
         &node.program,
         &npm::package(&modules(dir), name).join("clients/launcher/build/index.js"),
     ])
 }
 
-pub(super) fn peer(generation: &NodeSdk, dir: &Path, node: &CommandResult<Node>) -> Peer {
+pub(super) fn peer(generation: &NodeSdk, dir: &Path, node: &CommandResult<NodeRuntime>) -> Peer {
     let node = node.as_ref().map_err(Clone::clone);
     let packages = generation
         .packages
@@ -136,20 +137,20 @@ pub(super) fn peer(generation: &NodeSdk, dir: &Path, node: &CommandResult<Node>)
     }
 }
 
-fn programs(suffix: &str, dir: &Path, node: &Node) -> CommandResult<Programs> {
-    // A module looks for its packages above the place where it lies, so it has to lie beside them.
-    let beside = modules(dir).join("programs");
-    let place = |name: String| -> CommandResult<PathBuf> {
-        let copy = beside.join(&name);
-        files::write(&copy, &files::read(&ours("ts").join(name))?)?;
-        Ok(copy)
+fn programs(suffix: &str, dir: &Path, node: &NodeRuntime) -> CommandResult<Programs> {
+    // Node resolves packages from the folder of the module upwards, so the copies are next to them.
+    let folder = modules(dir).join("programs");
+    let copy = |name: String| -> CommandResult<PathBuf> {
+        let path = folder.join(&name);
+        files::write(&path, &files::read(&source("ts").join(name))?)?;
+        Ok(path)
     };
-    place("tour.mjs".to_owned())?;
-    place("checks.mjs".to_owned())?;
+    copy("tour.mjs".to_owned())?;
+    copy("checks.mjs".to_owned())?;
     let program = |what: &str| -> CommandResult<Vec<String>> {
-        Ok(words([
+        Ok(strings([
             &node.program,
-            &place(format!("{what}-{suffix}.mjs"))?,
+            &copy(format!("{what}-{suffix}.mjs"))?,
         ]))
     };
     Ok(Programs {

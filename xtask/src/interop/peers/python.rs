@@ -1,18 +1,18 @@
-//! What comes from PyPI: both generations of the Python SDK, each in an environment of its own, and
-//! real servers.
+//! PyPI packages: both generations of the Python SDK, each in its own virtual environment, and
+//! published servers.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Peer, Programs, ours, unwanted, words};
-use crate::interop::transports::ProtocolEra;
+use super::{Peer, Programs, not_selected, source, strings};
+use crate::interop::routes::ProtocolEra;
 use crate::{CommandResult, process};
 
 /// One generation of the SDK.
 pub(super) struct PythonSdk {
     part: &'static str,
     name: &'static str,
-    /// How the names of its programs end.
+    /// The suffix of the names of its programs.
     suffix: &'static str,
     package: &'static str,
     eras: &'static [ProtocolEra],
@@ -34,7 +34,7 @@ pub(super) const V1: PythonSdk = PythonSdk {
     eras: &[ProtocolEra::Legacy],
 };
 
-/// Real servers.
+/// Published servers.
 pub(in crate::interop) const REAL: [&str; 3] = [
     "mcp-server-time==2026.10.19",
     "mcp-server-fetch==2026.10.24",
@@ -43,17 +43,17 @@ pub(in crate::interop) const REAL: [&str; 3] = [
 
 pub(super) fn peer(generation: &PythonSdk, dir: &Path, wanted: bool) -> Peer {
     let suffix = generation.suffix;
-    let place = dir.join(format!("python-{suffix}"));
+    let venv = dir.join(format!("python-{suffix}"));
     let python = if wanted {
-        installed(&place, &[generation.package])
+        installed(&venv, &[generation.package])
     } else {
-        unwanted()
+        not_selected()
     };
     let program = |python: &Path, what: &str| {
-        words([
+        strings([
             python,
             Path::new("-B"),
-            &ours("py").join(format!("{what}_{suffix}.py")),
+            &source("py").join(format!("{what}_{suffix}.py")),
         ])
     };
     Peer {
@@ -73,28 +73,29 @@ pub(super) fn peer(generation: &PythonSdk, dir: &Path, wanted: bool) -> Peer {
     }
 }
 
-/// The folder with the programs of the real servers.
+/// Installs the published servers and returns the folder of their programs.
 pub(in crate::interop) fn real(dir: &Path) -> CommandResult<PathBuf> {
-    let place = dir.join("python-servers");
-    installed(&place, &REAL)?;
-    Ok(place.join("bin"))
+    let venv = dir.join("python-servers");
+    installed(&venv, &REAL)?;
+    Ok(venv.join("bin"))
 }
 
-/// The Python of an environment in which these packages (`name==version`) are installed.
-pub(in crate::interop) fn installed(place: &Path, packages: &[&str]) -> CommandResult<PathBuf> {
-    let python = place.join("bin/python");
+/// Installs these packages (`name==version`) into a virtual environment, unless they are already
+/// installed. Returns its Python.
+pub(in crate::interop) fn installed(venv: &Path, packages: &[&str]) -> CommandResult<PathBuf> {
+    let python = venv.join("bin/python");
     let has = |package: &str| {
         let name = package.split("==").next().unwrap_or(package);
-        let ask =
+        let print_version =
             format!("import importlib.metadata as m; print('{name}==' + m.version('{name}'))");
-        process::output(Command::new(&python).args(["-c", &ask]))
+        process::output(Command::new(&python).args(["-c", &print_version]))
             .is_ok_and(|found| found.trim() == package)
     };
     if !packages.iter().all(|package| has(package)) {
         if !process::exists("python3") {
             return Err("python3 is not installed".to_owned());
         }
-        process::run(Command::new("python3").args(["-m", "venv"]).arg(place))?;
+        process::run(Command::new("python3").args(["-m", "venv"]).arg(venv))?;
         let pip = [
             "-m",
             "pip",
@@ -108,9 +109,9 @@ pub(in crate::interop) fn installed(place: &Path, packages: &[&str]) -> CommandR
 }
 
 fn version(python: &Path) -> CommandResult<(String, String)> {
-    let said = process::output(Command::new(python).arg("--version"))?;
+    let output = process::output(Command::new(python).arg("--version"))?;
     Ok((
         "Python".to_owned(),
-        said.trim().trim_start_matches("Python ").to_owned(),
+        output.trim().trim_start_matches("Python ").to_owned(),
     ))
 }

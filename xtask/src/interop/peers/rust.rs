@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{Peer, Programs, ours, unwanted, words};
-use crate::interop::transports::ProtocolEra;
+use super::{Peer, Programs, not_selected, source, strings};
+use crate::interop::routes::ProtocolEra;
 use crate::{CommandResult, process};
 
 /// As pinned in `interop/rust/Cargo.toml`.
@@ -20,9 +20,9 @@ pub(super) fn peer(dir: &Path, wanted: bool, no_build: bool) -> Peer {
         programs: if wanted {
             programs(&dir.join("rust"), no_build)
         } else {
-            unwanted()
+            not_selected()
         },
-        toolchain: if wanted { version() } else { unwanted() },
+        toolchain: if wanted { version() } else { not_selected() },
     }
 }
 
@@ -31,7 +31,7 @@ fn programs(target: &Path, no_build: bool) -> CommandResult<Programs> {
         let mut command = process::cargo();
         command
             .args(["build", "--quiet", "--locked", "--manifest-path"])
-            .arg(ours("rust/Cargo.toml"));
+            .arg(source("rust/Cargo.toml"));
         process::run(
             command
                 .arg("--target-dir")
@@ -39,7 +39,7 @@ fn programs(target: &Path, no_build: bool) -> CommandResult<Programs> {
                 .env_remove("CARGO_TARGET_DIR"),
         )?;
     }
-    let program = |name: &str| words([&target.join("debug").join(name)]);
+    let program = |name: &str| strings([&target.join("debug").join(name)]);
     Ok(Programs {
         server: program("rmcp-server"),
         client: program("rmcp-client"),
@@ -47,9 +47,13 @@ fn programs(target: &Path, no_build: bool) -> CommandResult<Programs> {
 }
 
 fn version() -> CommandResult<(String, String)> {
-    let said = process::output(Command::new("rustc").arg("--version"))?;
+    let output = process::output(Command::new("rustc").arg("--version"))?;
     Ok((
         "rustc".to_owned(),
-        said.split_whitespace().nth(1).unwrap_or(&said).to_owned(),
+        output
+            .split_whitespace()
+            .nth(1)
+            .unwrap_or(&output)
+            .to_owned(),
     ))
 }

@@ -1,4 +1,4 @@
-//! One page on the loopback, for a server that fetches pages.
+//! A static web page on the loopback, for a server that fetches pages.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use crate::CommandResult;
 
-/// What stands on the page.
-pub(super) const WORDS: &str = "Nobody but the interop run reads this page.";
+/// The text of the page.
+pub(super) const TEXT: &str = "Nobody but the interop run reads this page.";
 
-/// Is served for as long as the process lives.
+/// A page that is served until the process exits.
 pub(super) struct StaticPage(SocketAddr);
 
 impl StaticPage {
     pub(super) fn serve() -> CommandResult<Self> {
-        let fail = |e: std::io::Error| format!("no page can be served: {e}");
+        let fail = |e: std::io::Error| format!("cannot serve the page: {e}");
         let listener = TcpListener::bind("127.0.0.1:0").map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // Who goes away in the middle of it has all it wanted.
+                // A client that disconnects early does not matter.
                 let _ = answer(stream);
             }
         });
@@ -32,7 +32,7 @@ impl StaticPage {
     }
 }
 
-/// The page, for its path; there is nothing else, least of all a robots.txt that forbids something.
+/// Answers with the page, or with 404 for any other path, such as `/robots.txt`.
 fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut head = Vec::new();
@@ -43,7 +43,7 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     let (status, body) = if head.starts_with(b"GET /page.html ") {
         (
             "200 OK",
-            format!("<html><head><title>A page</title></head><body><p>{WORDS}</p></body></html>"),
+            format!("<html><head><title>A page</title></head><body><p>{TEXT}</p></body></html>"),
         )
     } else {
         ("404 Not Found", String::new())

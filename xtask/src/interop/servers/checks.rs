@@ -1,80 +1,79 @@
-//! What is checked of a server: a command of `carryall`, and what it must print.
+//! The checks of a server: a command of `carryall`, and its expected output.
 
 use serde_json::{Value, json};
 
 use super::{CommandOutput, same};
 use crate::CommandResult;
 use crate::interop::peers::Peer;
-use crate::interop::transports::{ProtocolEra, Transport};
+use crate::interop::routes::{ProtocolEra, Route};
 
-/// One command, how it must end, and what it must print.
+/// A command, whether it must succeed, and a check of its output.
 pub(super) struct ServerCheck {
     pub(super) what: &'static str,
     pub(super) command: &'static str,
-    pub(super) words: &'static [&'static str],
+    pub(super) args: &'static [&'static str],
     pub(super) success: bool,
-    /// A command that is run first, and one that is run last and judged in the place of the check's
-    /// own.
+    /// A command to run before, and one to run after, whose output is checked instead.
     pub(super) before: Option<(&'static str, &'static [&'static str])>,
     pub(super) after: Option<(&'static str, &'static [&'static str])>,
-    /// Whether it can be checked on this way.
-    pub(super) where_: fn(Transport) -> bool,
-    /// Says what was found, or what is wrong with it.
+    /// Whether the check applies to this route.
+    pub(super) applies: fn(Route) -> bool,
+    /// Returns what was found, or what is wrong.
     pub(super) judge: fn(&CommandOutput, &Case<'_>) -> CommandResult<String>,
 }
 
 impl ServerCheck {
-    /// Whether it is among the few that are made where each start of the server takes seconds.
+    /// Whether it is one of the few checks of servers that are slow to start.
     pub(super) fn is_basic(&self) -> bool {
         ["discover", "tools", "call", "call, elicitation"].contains(&self.what)
     }
 }
 
-/// What is being checked.
+/// The circumstances of a check.
 pub(super) struct Case<'a> {
     pub(super) peer: &'a Peer,
     pub(super) era: ProtocolEra,
     pub(super) through_up: bool,
-    /// What the command printed that was run first.
+    /// The output of the command that was run before.
     pub(super) before: Value,
 }
 
 type JsonCheck = fn(&CommandOutput, &Case<'_>) -> CommandResult<String>;
 
-/// A check of a command that must succeed.
-const fn good(
+/// Returns a check of a command that must succeed.
+const fn succeeds(
     what: &'static str,
     command: &'static str,
-    words: &'static [&'static str],
+    args: &'static [&'static str],
     judge: JsonCheck,
 ) -> ServerCheck {
     ServerCheck {
         what,
         command,
-        words,
+        args,
         success: true,
         before: None,
         after: None,
-        where_: |_| true,
+        applies: |_| true,
         judge,
     }
 }
 
-/// A check of a command that must fail.
-const fn bad(
+/// Returns a check of a command that must fail.
+const fn fails(
     what: &'static str,
     command: &'static str,
-    words: &'static [&'static str],
+    args: &'static [&'static str],
     judge: JsonCheck,
 ) -> ServerCheck {
     ServerCheck {
         what,
         command,
-        words,
+        args,
         success: false,
         before: None,
         after: None,
-        where_: |_| true,
+        applies: |_| true,
         judge,
     }
 }
@@ -106,47 +105,47 @@ const LEVELS: [&str; 8] = [
 const NAPS: (&str, &[&str]) = ("read", &["demo://naps"]);
 
 pub(super) const CHECKS: [ServerCheck; 23] = [
-    good("discover", "discover", &[], discovered),
-    good("tools", "tools", &[], |found, _| {
+    succeeds("discover", "discover", &[], discovered),
+    succeeds("tools", "tools", &[], |found, _| {
         names(&found.value["tools"], &TOOLS)
     }),
-    good("tools, one in detail", "tools", &["add"], |found, _| {
+    succeeds("tools, one in detail", "tools", &["add"], |found, _| {
         same(
             &found.value["tools"][0]["outputSchema"]["properties"]["sum"]["type"],
             "integer",
         )
     }),
-    good(
+    succeeds(
         "call",
         "call",
         &["echo", "text=grüß \"dich\""],
         |found, _| text(found, "grüß \"dich\""),
     ),
-    good(
+    succeeds(
         "call, structured output",
         "call",
         &["add", "a=2", "b=40"],
         |found, _| same(&found.value["structuredContent"], json!({"sum": 42})),
     ),
-    good(
+    succeeds(
         "call, progress",
         "call",
         &["--verbose", "countdown", "pause_ms=50"],
         progress,
     ),
-    good(
+    succeeds(
         "call, log messages",
         "call",
         &["--log-level", "notice", "chatter"],
         logged,
     ),
-    bad(
+    fails(
         "call, tool's own error",
         "call",
         &["fail", "reason=on purpose"],
         |found, _| same(&found.value["isError"], true),
     ),
-    good(
+    succeeds(
         "call, elicitation",
         "call",
         &[
@@ -159,23 +158,23 @@ pub(super) const CHECKS: [ServerCheck; 23] = [
         ],
         |found, _| text(found, "A table for 4 at Noma on 2026-08-01, inside."),
     ),
-    good(
+    succeeds(
         "call, elicitation declined",
         "call",
         &["--decline", "book_table", "restaurant=Noma"],
         |found, _| {
-            let said = found.value["content"][0]["text"]
+            let output = found.value["content"][0]["text"]
                 .as_str()
                 .unwrap_or_default()
                 .to_lowercase();
-            if said.starts_with("nothing was booked: decline") {
-                Ok(said)
+            if output.starts_with("nothing was booked: decline") {
+                Ok(output)
             } else {
                 Err(found.value.to_string())
             }
         },
     ),
-    good(
+    succeeds(
         "call, sampling",
         "call",
         &[
@@ -186,7 +185,7 @@ pub(super) const CHECKS: [ServerCheck; 23] = [
         ],
         |found, _| text(found, "The model says: It is a colour."),
     ),
-    good(
+    succeeds(
         "call, roots",
         "call",
         &[
@@ -201,57 +200,57 @@ pub(super) const CHECKS: [ServerCheck; 23] = [
     ServerCheck {
         what: "call, cancelled after its time",
         command: "call",
-        words: &["--timeout", "500ms", "nap", "seconds=30"],
+        args: &["--timeout", "500ms", "nap", "seconds=30"],
         success: false,
         before: Some(NAPS),
         after: Some(NAPS),
-        // A server that was started for the call ends with it, and tells nobody.
-        where_: |way| way != Transport::Stdio,
+        // A server that was started for the call exits with it and cannot be queried.
+        applies: |route| route != Route::Stdio,
         judge: cancelled,
     },
-    good("prompts", "prompts", &[], |found, _| {
+    succeeds("prompts", "prompts", &[], |found, _| {
         names(&found.value["prompts"], &["explain_demo", "greet"])
     }),
-    good(
+    succeeds(
         "prompt",
         "prompt",
         &["greet", "name=Ada", "tone=formal"],
         |found, _| {
-            let said = found.value["messages"][0]["content"]["text"]
+            let output = found.value["messages"][0]["content"]["text"]
                 .as_str()
                 .unwrap_or_default();
-            if said.contains("formal greeting to Ada") {
-                Ok(said.to_owned())
+            if output.contains("formal greeting to Ada") {
+                Ok(output.to_owned())
             } else {
                 Err(found.value.to_string())
             }
         },
     ),
-    bad(
+    fails(
         "prompt, unknown prompt",
         "prompt",
         &["no_such_prompt"],
-        nothing,
+        only_error,
     ),
-    good("resources", "resources", &[], |found, _| {
+    succeeds("resources", "resources", &[], |found, _| {
         names(&found.value["resources"], &["naps", "notice"])
     }),
-    good("templates", "templates", &[], |found, _| {
+    succeeds("templates", "templates", &[], |found, _| {
         same(
             &found.value["resourceTemplates"][0]["uriTemplate"],
             "demo://capitals/{country}",
         )
     }),
-    good("read", "read", &["demo://capitals/norway"], |found, _| {
+    succeeds("read", "read", &["demo://capitals/norway"], |found, _| {
         same(&found.value["contents"][0]["text"], "Oslo")
     }),
-    bad(
+    fails(
         "read, unknown resource",
         "read",
         &["demo://no-such-thing"],
-        nothing,
+        only_error,
     ),
-    good(
+    succeeds(
         "complete",
         "complete",
         &["greet", "language=F"],
@@ -262,7 +261,7 @@ pub(super) const CHECKS: [ServerCheck; 23] = [
             )
         },
     ),
-    good(
+    succeeds(
         "listen, list changed",
         "listen",
         &[
@@ -282,7 +281,7 @@ pub(super) const CHECKS: [ServerCheck; 23] = [
             )
         },
     ),
-    good(
+    succeeds(
         "listen, resource updated",
         "listen",
         &[
@@ -308,9 +307,9 @@ fn text(found: &CommandOutput, wanted: &str) -> CommandResult<String> {
     same(&found.value["content"][0]["text"], wanted)
 }
 
-/// A list has exactly these entries, in any order.
+/// Checks that a list has exactly these entries, in any order.
 fn names(list: &Value, wanted: &[&str]) -> CommandResult<String> {
-    let list = list.as_array().ok_or("there is no list")?;
+    let list = list.as_array().ok_or("not a list")?;
     let mut found: Vec<&str> = list
         .iter()
         .filter_map(|entry| entry["name"].as_str())
@@ -323,8 +322,8 @@ fn names(list: &Value, wanted: &[&str]) -> CommandResult<String> {
     }
 }
 
-/// Nothing came of it but an error.
-fn nothing(found: &CommandOutput, _: &Case<'_>) -> CommandResult<String> {
+/// Checks that the command printed only an error.
+fn only_error(found: &CommandOutput, _: &Case<'_>) -> CommandResult<String> {
     same(&found.value, Value::Null)
         .map(|_| crate::interop::clients::last_line(&found.stderr).to_owned())
 }
@@ -336,7 +335,7 @@ fn discovered(found: &CommandOutput, case: &Case<'_>) -> CommandResult<String> {
         case.peer.server_name(),
     )?;
     same(&found.value["instructions"], "A server of the interop run.")?;
-    // `up` speaks the new era whatever is behind it.
+    // `up` is modern whatever is behind it.
     let modern = case.era == ProtocolEra::Modern || case.through_up;
     let era = &meta["carryall/era"];
     if era["modern"] == json!(modern) {
@@ -348,31 +347,33 @@ fn discovered(found: &CommandOutput, case: &Case<'_>) -> CommandResult<String> {
 
 fn progress(found: &CommandOutput, _: &Case<'_>) -> CommandResult<String> {
     text(found, "Counted down from 10.")?;
-    let told = found
+    let notifications = found
         .stderr
         .lines()
         .filter(|line| line.contains("[progress]"))
         .count();
     let ended = found.stderr.contains("lift-off");
-    if told == 11 && ended {
-        Ok(format!("{told} notifications"))
+    if notifications == 11 && ended {
+        Ok(format!("{notifications} notifications"))
     } else {
-        Err(format!("{told} notifications, the last: {ended}"))
+        Err(format!(
+            "{notifications} notifications; lift-off received: {ended}"
+        ))
     }
 }
 
 fn logged(found: &CommandOutput, _: &Case<'_>) -> CommandResult<String> {
     text(found, "Said everything there is to say.")?;
-    let heard = |level: &&&str| {
+    let received = |level: &&&str| {
         found
             .stderr
             .contains(&format!("this is a message of level {level}"))
     };
-    let heard: Vec<&str> = LEVELS.iter().filter(heard).copied().collect();
-    if heard == LEVELS[2..] {
-        Ok(heard.join(", "))
+    let levels: Vec<&str> = LEVELS.iter().filter(received).copied().collect();
+    if levels == LEVELS[2..] {
+        Ok(levels.join(", "))
     } else {
-        Err(format!("messages of {heard:?}"))
+        Err(format!("found messages of {levels:?}"))
     }
 }
 
@@ -385,11 +386,9 @@ fn cancelled(found: &CommandOutput, case: &Case<'_>) -> CommandResult<String> {
     };
     match (count(&case.before), count(&found.value)) {
         (Some(before), Some(after)) if after == before + 1 => {
-            Ok(format!("{after} naps were broken off"))
+            Ok(format!("{after} naps were interrupted"))
         }
-        counts => Err(format!(
-            "naps that were broken off, before and after: {counts:?}"
-        )),
+        counts => Err(format!("interrupted naps, before and after: {counts:?}")),
     }
 }
 

@@ -1,34 +1,34 @@
-//! What all share must not be used up by one.
+//! Attacks in which one caller tries to exhaust shared resources.
 
-use super::super::http::{Modern, TortureClient, read};
+use super::super::http::{ModernRequest, TortureClient, read};
 use super::super::http2::UnreadConnection;
 use super::super::target::TortureTarget;
-use super::super::{Arena, AttackOutcome};
+use super::super::{AttackEnv, AttackOutcome};
 use crate::CommandResult;
 use serde_json::{Value, json};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long freed memory takes to go back, at most.
-const SETTLE: Duration = Duration::from_secs(3);
-/// A stream that nobody reads is cut after 30 s, looked at in intervals of half of that.
+/// Maximum time until freed memory is returned to the system.
+const RELEASE_TIME: Duration = Duration::from_secs(3);
+/// An unread stream is closed after 30 s, checked at intervals of half of that.
 const UNREAD: Duration = Duration::from_secs(75);
-/// How long the streams take to be in flight, all of them.
+/// Time until all streams are in flight.
 const FILLED: Duration = Duration::from_secs(10);
-/// How long the answers of an upstream take to arrive, all of them.
+/// Time until all answers of the upstream have arrived.
 const ARRIVED: Duration = Duration::from_secs(30);
 const TASKS: &str = "io.modelcontextprotocol/tasks";
 
-/// Processes of a stdio upstream go by what the server can notice; nobody may take them all.
-pub(super) fn odd_listens(arena: &Arena) -> CommandResult<AttackOutcome> {
-    let target = TortureTarget::edge(arena, "odd-listens", &[])?;
+/// A stdio upstream has one process per set of capabilities; one caller must not use them all.
+pub(super) fn odd_listens(env: &AttackEnv) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::edge(env, "odd-listens", &[])?;
     let (attacker, other) = (
         TortureClient::new(target.port, 2),
         TortureClient::new(target.port, 1),
     );
     let mut held = Vec::new();
     for number in 0..8 {
-        let listen = Modern::new(
+        let listen = ModernRequest::new(
             "subscriptions/listen",
             json!({"notifications": {"toolsListChanged": true}}),
         );
@@ -38,7 +38,7 @@ pub(super) fn odd_listens(arena: &Arena) -> CommandResult<AttackOutcome> {
     }
     let answer = other.call("whoami", json!({}))?;
     let asking =
-        Modern::tool("whoami", json!({})).capabilities(json!({"elicitation": {"form": {}}}));
+        ModernRequest::tool("whoami", json!({})).capabilities(json!({"elicitation": {"form": {}}}));
     let asking = other.modern(&asking)?;
     let (plain, asking) = (
         answer.text().contains("nobody"),
@@ -47,23 +47,23 @@ pub(super) fn odd_listens(arena: &Arena) -> CommandResult<AttackOutcome> {
     drop(held);
     Ok(AttackOutcome::new(
         plain && asking,
-        format!("plain call answered: {plain}, one that can be asked: {asking}"),
+        format!("plain call answered: {plain}, call with elicitation: {asking}"),
     ))
 }
 
-fn bake(arguments: Value, meta: Value) -> Modern<'static> {
+fn bake(arguments: Value, meta: Value) -> ModernRequest<'static> {
     let capabilities = json!({"extensions": {TASKS: {}}, "elicitation": {"form": {}}});
-    Modern::tool("bake", arguments)
+    ModernRequest::tool("bake", arguments)
         .capabilities(capabilities)
         .meta(meta)
 }
 
-/// Tasks outlive their requests, so that no connection has to be held.
-pub(super) fn task_flood(arena: &Arena) -> CommandResult<AttackOutcome> {
-    let target = TortureTarget::demo(arena, "task-flood")?;
+/// Tasks outlive their requests, so this needs no open connections.
+pub(super) fn task_flood(env: &AttackEnv) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::demo(env, "task-flood")?;
     let attacker = TortureClient::new(target.port, 2);
-    // A task waits for the answer to its question. A call without room for a task is answered with
-    // the question at once.
+    // The tasks wait for input. Without capacity for a task, the call is answered with
+    // `inputRequests` immediately.
     let bake = || bake(json!({"loaves": 1, "pause_ms": 0}), json!({}));
     let mut made = 0;
     for _ in 0..1_100 {
@@ -74,13 +74,13 @@ pub(super) fn task_flood(arena: &Arena) -> CommandResult<AttackOutcome> {
     let task = other.response()["result"]["taskId"].is_string();
     Ok(AttackOutcome::new(
         task && made > 0,
-        format!("{made} tasks for one caller, then one for another: {task}"),
+        format!("{made} tasks for one caller, then a task for another: {task}"),
     ))
 }
 
-/// A cancelled task is kept until its end of life, what it was called with need not be.
-pub(super) fn cancelled_tasks(arena: &Arena) -> CommandResult<AttackOutcome> {
-    let target = TortureTarget::demo(arena, "cancelled-tasks")?;
+/// A cancelled task is kept until it expires; the parameters of its call must not be.
+pub(super) fn cancelled_tasks(env: &AttackEnv) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::demo(env, "cancelled-tasks")?;
     let client = TortureClient::new(target.port, 1);
     client.call("whoami", json!({}))?;
     let before = target.memory()?;
@@ -95,23 +95,23 @@ pub(super) fn cancelled_tasks(arena: &Arena) -> CommandResult<AttackOutcome> {
             continue;
         };
         made += 1;
-        let cancel = Modern::new("tasks/cancel", json!({"taskId": id}));
+        let cancel = ModernRequest::new("tasks/cancel", json!({"taskId": id}));
         let cancel = cancel.capabilities(json!({"extensions": {TASKS: {}}}));
-        client.modern(&Modern {
+        client.modern(&ModernRequest {
             name: Some(id),
             ..cancel
         })?;
     }
-    let verdict = grown(&target, before, 100)?;
+    let outcome = memory_growth(&target, before, 100)?;
     Ok(AttackOutcome::new(
-        verdict.holds && made > 0,
-        format!("{}, {made} were tasks", verdict.seen),
+        outcome.holds && made > 0,
+        format!("{}, {made} were tasks", outcome.observed),
     ))
 }
 
-/// Results of legacy tasks are kept for as long as the client likes.
-pub(super) fn legacy_task_results(arena: &Arena) -> CommandResult<AttackOutcome> {
-    let target = TortureTarget::edge(arena, "legacy-task-results", &[])?;
+/// The client chooses how long the results of legacy tasks are kept.
+pub(super) fn legacy_task_results(env: &AttackEnv) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::edge(env, "legacy-task-results", &[])?;
     let client = TortureClient::new(target.port, 1);
     client.call("whoami", json!({}))?;
     let before = target.memory()?;
@@ -127,12 +127,12 @@ pub(super) fn legacy_task_results(arena: &Arena) -> CommandResult<AttackOutcome>
     while started.elapsed() < 2 * ARRIVED && target.memory()?.saturating_sub(before) < 128 + 32 {
         thread::sleep(Duration::from_millis(500));
     }
-    grown(&target, before, 128)
+    memory_growth(&target, before, 128)
 }
 
-/// A subscription is kept with its session, and its URI with it.
-pub(super) fn huge_subscriptions(arena: &Arena) -> CommandResult<AttackOutcome> {
-    let target = TortureTarget::demo(arena, "huge-subscriptions")?;
+/// A session keeps the URIs of its subscriptions.
+pub(super) fn huge_subscriptions(env: &AttackEnv) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::demo(env, "huge-subscriptions")?;
     let client = TortureClient::new(target.port, 1);
     let session = client.handshake(json!({}))?;
     let before = target.memory()?;
@@ -144,19 +144,20 @@ pub(super) fn huge_subscriptions(arena: &Arena) -> CommandResult<AttackOutcome> 
         let answer = client.legacy(Some(&session), &message)?;
         taken += usize::from(answer.response().get("result").is_some());
     }
-    let verdict = grown(&target, before, 64)?;
+    let outcome = memory_growth(&target, before, 64)?;
     Ok(AttackOutcome::new(
-        verdict.holds,
-        format!("{}, {taken} taken", verdict.seen),
+        outcome.holds,
+        format!("{}, {taken} accepted", outcome.observed),
     ))
 }
 
-/// Handlers must not be held by streams that are open but never read.
-pub(super) fn unread_streams(arena: &Arena) -> CommandResult<AttackOutcome> {
-    let target = TortureTarget::demo(arena, "unread-streams")?;
+/// Streams that are open but never read must not block handlers.
+pub(super) fn unread_streams(env: &AttackEnv) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::demo(env, "unread-streams")?;
     let attacker = TortureClient::new(target.port, 2);
     let progress = json!({"progressToken": "p"});
-    let request = Modern::tool("countdown", json!({"from": 1000, "pause_ms": 100})).meta(progress);
+    let request =
+        ModernRequest::tool("countdown", json!({"from": 1000, "pause_ms": 100})).meta(progress);
     let mut held = Vec::new();
     for _ in 0..40 {
         let mut connection = UnreadConnection::connect(&attacker, target.port)?;
@@ -172,7 +173,7 @@ pub(super) fn unread_streams(arena: &Arena) -> CommandResult<AttackOutcome> {
             .is_ok_and(|answer| answer.text().contains("replica"))
         {
             freed.get_or_insert_with(|| started.elapsed().as_secs());
-            // The first of them may come before the streams have taken everything.
+            // Early answers can precede the exhaustion.
             if started.elapsed() > FILLED {
                 break;
             }
@@ -182,46 +183,47 @@ pub(super) fn unread_streams(arena: &Arena) -> CommandResult<AttackOutcome> {
         thread::sleep(Duration::from_millis(500));
     }
     drop(held);
-    let seen = match freed {
-        Some(after) => format!("{refused} calls of another refused; answered after {after} s"),
+    let observed = match freed {
+        Some(after) => {
+            format!("{refused} calls of another caller refused; answered after {after} s")
+        }
         None => format!(
-            "{refused} calls of another refused; never answered in {} s",
+            "{refused} calls of another caller refused; never answered in {} s",
             UNREAD.as_secs()
         ),
     };
-    Ok(AttackOutcome::new(freed.is_some(), seen))
+    Ok(AttackOutcome::new(freed.is_some(), observed))
 }
 
-/// Answers that are ready but never read must not be kept.
-pub(super) fn unread_answers(arena: &Arena) -> CommandResult<AttackOutcome> {
-    let target = TortureTarget::edge(arena, "unread-answers", &[])?;
+/// Answers that are ready but never read must be dropped.
+pub(super) fn unread_answers(env: &AttackEnv) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::edge(env, "unread-answers", &[])?;
     let client = TortureClient::new(target.port, 1);
     client.call("whoami", json!({}))?;
     let before = target.memory()?;
-    let request = Modern::tool("big", json!({"mib": 2}));
+    let request = ModernRequest::tool("big", json!({"mib": 2}));
     let mut connection = UnreadConnection::connect(&client, target.port)?;
     flood(&mut connection, &request, 256);
     let started = Instant::now();
-    let mut pinned = 0;
+    let mut peak = 0;
     while started.elapsed() < ARRIVED {
-        pinned = pinned.max(target.memory()?.saturating_sub(before));
+        peak = peak.max(target.memory()?.saturating_sub(before));
         thread::sleep(Duration::from_millis(500));
     }
     while started.elapsed() < UNREAD && target.memory()?.saturating_sub(before) >= 64 {
         thread::sleep(Duration::from_secs(1));
     }
-    let verdict = grown(&target, before, 64)?;
+    let outcome = memory_growth(&target, before, 64)?;
     drop(connection);
     let after = started.elapsed().as_secs();
     Ok(AttackOutcome::new(
-        verdict.holds,
-        format!("{pinned} MiB at most; {} after {after} s", verdict.seen),
+        outcome.holds,
+        format!("at most {peak} MiB; {} after {after} s", outcome.observed),
     ))
 }
 
-/// Opens streams until there are so many, or the server ends the connection, which is an answer
-/// too.
-fn flood(connection: &mut UnreadConnection, request: &Modern<'_>, streams: usize) {
+/// Opens this many streams, or fewer if the server closes the connection.
+fn flood(connection: &mut UnreadConnection, request: &ModernRequest<'_>, streams: usize) {
     let headers = [
         ("content-type", "application/json"),
         ("accept", "application/json, text/event-stream"),
@@ -237,13 +239,13 @@ fn flood(connection: &mut UnreadConnection, request: &Modern<'_>, streams: usize
     }
 }
 
-/// By how much the process has grown, once it had time to give memory back.
-fn grown(target: &TortureTarget, before: u64, bound: u64) -> CommandResult<AttackOutcome> {
+/// Measures how much the process has grown, after giving it time to release memory.
+fn memory_growth(target: &TortureTarget, before: u64, bound: u64) -> CommandResult<AttackOutcome> {
     let started = Instant::now();
     loop {
         let grown = target.memory()?.saturating_sub(before);
-        if grown < bound || started.elapsed() > SETTLE {
-            // It still has to answer.
+        if grown < bound || started.elapsed() > RELEASE_TIME {
+            // The server must still answer.
             let alive = read(TortureClient::new(target.port, 3).open("GET", &[], "")?)?.status != 0;
             return Ok(AttackOutcome::new(
                 grown < bound && alive,

@@ -1,10 +1,10 @@
-//! What others say must not pass for ours, nor keep a terminal busy.
+//! Attacks with untrusted text: forged log lines, and text that blocks a terminal.
 
-use super::super::http::{Modern, TortureClient, read_request};
+use super::super::http::{ModernRequest, TortureClient, read_request};
 use super::super::target::{TortureTarget, quiet, upstream_command};
-use super::super::{Arena, AttackOutcome};
+use super::super::{AttackEnv, AttackOutcome};
 use crate::CommandResult;
-use crate::process::ProcessGroup;
+use crate::process::ChildGroup;
 use serde_json::json;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 
 const FORGED: &str =
     "x\n2026-01-01T00:00:00Z  INFO all is well\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}";
-/// Long enough for what we say and a clipped piece of what others say in each of a few fields.
+/// Enough for our own text and a truncated piece of untrusted text in each of a few fields.
 const LONGEST_LINE: usize = 8 * 1024;
 
-/// Clients, a legacy server over stdio and a server over HTTP put line breaks and escape sequences
-/// wherever they can.
-pub(super) fn forged_log(arena: &Arena) -> CommandResult<AttackOutcome> {
+/// Clients, a legacy stdio server and an HTTP server send line breaks and escape sequences wherever
+/// they can.
+pub(super) fn forged_log(env: &AttackEnv) -> CommandResult<AttackOutcome> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
     let port = listener
         .local_addr()
@@ -32,13 +32,13 @@ pub(super) fn forged_log(arena: &Arena) -> CommandResult<AttackOutcome> {
     );
     let level = "warn,carryall=trace";
     let target = TortureTarget::start(
-        arena,
+        env,
         "forged-log",
         &["up", "--stdio", &stdio, "--http", &http, "-v"],
         level,
     )?;
     let client = TortureClient::new(target.port, 1);
-    // The upstream needs a moment to be found; its answers do not matter here.
+    // Waits for the upstream; its answers do not matter here.
     for _ in 0..20 {
         if client
             .call("bad__forge_log", json!({}))?
@@ -52,14 +52,14 @@ pub(super) fn forged_log(arena: &Arena) -> CommandResult<AttackOutcome> {
     let session = client.handshake(json!({}))?;
     let long = FORGED.repeat(20_000);
     for text in [FORGED, long.as_str()] {
-        // What is refused before it was read to its end is an answer too.
-        let _ = client.modern(&Modern {
+        // A request may be rejected before it is read completely.
+        let _ = client.modern(&ModernRequest {
             name: None,
-            ..Modern::tool(text, json!({}))
+            ..ModernRequest::tool(text, json!({}))
         });
         let _ = client.call("bad__whoami", json!({text: text}));
-        let _ = client.modern(&Modern::new("resources/read", json!({"uri": text})));
-        let _ = client.modern(&Modern::new("tools/list", json!({"cursor": text})));
+        let _ = client.modern(&ModernRequest::new("resources/read", json!({"uri": text})));
+        let _ = client.modern(&ModernRequest::new("tools/list", json!({"cursor": text})));
         for session in [None, Some(&*session)] {
             let _ = client.legacy(
                 session,
@@ -90,17 +90,17 @@ pub(super) fn forged_log(arena: &Arena) -> CommandResult<AttackOutcome> {
         .lines()
         .filter(|line| line.starts_with("2026-01-01T00:00:00Z"))
         .count();
-    let seen = format!(
+    let observed = format!(
         "{} lines, longest {longest} bytes, {unprintable} control characters, {forged} forged",
         log.lines().count()
     );
     Ok(AttackOutcome::new(
         longest <= LONGEST_LINE && unprintable == 0 && forged == 0 && !log.is_empty(),
-        seen,
+        observed,
     ))
 }
 
-/// Answers everything with a status and a body that want to be on a terminal.
+/// Answers everything with an error status and a body with terminal escape sequences.
 fn failing_server(listener: &TcpListener) {
     for stream in listener.incoming().take(1_000) {
         let Ok(mut stream) = stream else { return };
@@ -113,15 +113,15 @@ fn failing_server(listener: &TcpListener) {
     }
 }
 
-/// A tool whose description takes a table layout hours.
-pub(super) fn endless_description(arena: &Arena) -> CommandResult<AttackOutcome> {
+/// Serves a tool whose description would take hours to lay out in a table.
+pub(super) fn endless_description(env: &AttackEnv) -> CommandResult<AttackOutcome> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
     let port = listener
         .local_addr()
         .map_err(|error| error.to_string())?
         .port();
     thread::spawn(move || describing_server(&listener));
-    let mut command = Command::new(&arena.binary);
+    let mut command = Command::new(&env.binary);
     command.args([
         "tools",
         &format!("http://127.0.0.1:{port}/mcp"),
@@ -129,16 +129,16 @@ pub(super) fn endless_description(arena: &Arena) -> CommandResult<AttackOutcome>
         "human",
     ]);
     let started = Instant::now();
-    let mut group = ProcessGroup::spawn(quiet(&mut command))?;
+    let mut group = ChildGroup::spawn(quiet(&mut command))?;
     if group.wait(Duration::from_secs(5)).is_none() {
         group.signal("INT");
     }
     let ended = group.wait(Duration::from_secs(5));
-    let seen = match ended {
-        Some(_) => format!("ended after {:.1} s", started.elapsed().as_secs_f64()),
-        None => "neither ended nor obeyed Ctrl-C".to_owned(),
+    let observed = match ended {
+        Some(_) => format!("exited after {:.1} s", started.elapsed().as_secs_f64()),
+        None => "neither exited nor reacted to Ctrl-C".to_owned(),
     };
-    Ok(AttackOutcome::new(ended.is_some(), seen))
+    Ok(AttackOutcome::new(ended.is_some(), observed))
 }
 
 fn describing_server(listener: &TcpListener) {
@@ -154,10 +154,10 @@ fn describing_server(listener: &TcpListener) {
             result["capabilities"] = json!({"tools": {}});
             result["serverInfo"] = json!({"name": "wordy", "version": "1"});
         } else {
-            let words = "word ".repeat(80_000);
+            let args = "word ".repeat(80_000);
             let schema = json!({"type": "object"});
             result["tools"] =
-                json!([{"name": "wordy", "description": words, "inputSchema": schema}]);
+                json!([{"name": "wordy", "description": args, "inputSchema": schema}]);
         }
         let text = json!({"jsonrpc": "2.0", "id": request["id"], "result": result}).to_string();
         let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length";

@@ -1,8 +1,8 @@
-//! Streams that stay open, and streams that never do.
+//! Streams that stay open during shutdown, and streams that end immediately.
 
-use super::super::http::{Modern, TortureClient, read_request};
+use super::super::http::{ModernRequest, TortureClient, read_request};
 use super::super::target::TortureTarget;
-use super::super::{Arena, AttackOutcome};
+use super::super::{AttackEnv, AttackOutcome};
 use crate::CommandResult;
 use serde_json::json;
 use std::io::Write as _;
@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// A legacy client keeps its GET stream open for as long as the server is there.
-pub(super) fn open_stream(arena: &Arena) -> CommandResult<AttackOutcome> {
+/// A legacy client keeps its GET stream open until the server exits.
+pub(super) fn open_stream(env: &AttackEnv) -> CommandResult<AttackOutcome> {
     let mut times = Vec::new();
     for (name, target) in [
-        ("demo", TortureTarget::demo(arena, "open-stream-demo")?),
-        ("up", TortureTarget::edge(arena, "open-stream-up", &[])?),
+        ("demo", TortureTarget::demo(env, "open-stream-demo")?),
+        ("up", TortureTarget::edge(env, "open-stream-up", &[])?),
     ] {
         let client = TortureClient::new(target.port, 1);
         let session = client.handshake(json!({}))?;
@@ -28,7 +28,7 @@ pub(super) fn open_stream(arena: &Arena) -> CommandResult<AttackOutcome> {
         ];
         let stream = client.open("GET", &headers, "")?;
         thread::sleep(Duration::from_millis(300));
-        times.push((name, target.end(Duration::from_secs(30))));
+        times.push((name, target.terminate(Duration::from_secs(30))));
         drop(stream);
     }
     let holds = times
@@ -44,8 +44,8 @@ pub(super) fn open_stream(arena: &Arena) -> CommandResult<AttackOutcome> {
     ))
 }
 
-/// A legacy server over HTTP whose stream ends at once, each time, with `retry: 0`.
-pub(super) fn retry_now(arena: &Arena) -> CommandResult<AttackOutcome> {
+/// A legacy HTTP server ends each stream immediately, with `retry: 0`.
+pub(super) fn retry_now(env: &AttackEnv) -> CommandResult<AttackOutcome> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
     let port = listener
         .local_addr()
@@ -61,17 +61,17 @@ pub(super) fn retry_now(arena: &Arena) -> CommandResult<AttackOutcome> {
         }
     });
     let url = format!("http://127.0.0.1:{port}/mcp");
-    let target = TortureTarget::start(arena, "retry-now", &["up", "--http", &url], "warn")?;
+    let target = TortureTarget::start(env, "retry-now", &["up", "--http", &url], "warn")?;
     let client = TortureClient::new(target.port, 1);
-    // A listener has the edge wait on the upstream's own stream; a call has it resume the stream of
-    // that call.
-    let listen = Modern::new(
+    // A listener makes the edge open the GET stream of the upstream; a call makes it resume the
+    // stream of that call.
+    let listen = ModernRequest::new(
         "subscriptions/listen",
         json!({"notifications": {"toolsListChanged": true}}),
     );
     let held = [
         client.open_modern(&listen.capabilities(json!({"elicitation": {"form": {}}})))?,
-        client.open_modern(&Modern::tool("anything", json!({})))?,
+        client.open_modern(&ModernRequest::tool("anything", json!({})))?,
     ];
     thread::sleep(Duration::from_secs(1));
     let before = streams.load(Ordering::Relaxed);

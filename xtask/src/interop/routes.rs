@@ -1,5 +1,5 @@
-//! How a client comes to a server: over HTTP or stdio, directly or through `carryall up`; and
-//! programs run to their end.
+//! Routes from client to server: over HTTP or stdio, directly or through `carryall up`. Starts the
+//! servers of a route, and runs programs to completion.
 
 use std::cell::Cell;
 use std::fs;
@@ -8,15 +8,15 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::process::ProcessGroup;
+use crate::process::ChildGroup;
 use crate::{CommandResult, files, net, process};
 
-/// No program takes longer.
-const LIMIT: Duration = Duration::from_secs(90);
-/// Where our programs serve HTTP.
+/// Maximum run time of a program.
+const PROGRAM_TIMEOUT: Duration = Duration::from_secs(90);
+/// The path of the HTTP endpoint of our programs.
 const ENDPOINT: &str = "/mcp";
-/// `carryall up` drains and ends its children first.
-const END: Duration = Duration::from_secs(10);
+/// Time limit for shutdown. `carryall up` first drains its calls and ends its children.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One era of the protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,7 +32,7 @@ impl ProtocolEra {
             .find(|era| era.word() == word)
     }
 
-    /// As the programs are told.
+    /// Returns the argument for the programs.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Modern => "modern",
@@ -41,24 +41,24 @@ impl ProtocolEra {
     }
 }
 
-/// One way to a server.
+/// A route to a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Transport {
+pub(super) enum Route {
     Http,
     HttpUp,
     Stdio,
     StdioUp,
-    /// As before, with a server that is not there for its first seconds.
+    /// The same with a server that takes seconds to start.
     SlowStdio,
     SlowStdioUp,
     /// `carryall up` in front of several servers, some over HTTP and some over stdio.
     Both,
 }
 
-impl Transport {
-    /// Those to one server.
+impl Route {
+    /// The routes to one server.
     pub(super) const ALL: [Self; 4] = [Self::Http, Self::HttpUp, Self::Stdio, Self::StdioUp];
-    /// Those to one server that is slow to start.
+    /// The routes to one server that is slow to start.
     pub(super) const SLOW: [Self; 2] = [Self::SlowStdio, Self::SlowStdioUp];
 
     pub(super) fn is_slow(self) -> bool {
@@ -84,24 +84,24 @@ impl Transport {
     }
 }
 
-/// Where a client is to go.
+/// The server that a client connects to.
 pub(super) enum ClientTarget {
     Url(String),
     Command(Vec<String>),
 }
 
-/// Servers that run for as long as this is not dropped. Those in front come first.
-pub(super) struct RunningServers(Vec<(String, ProcessGroup)>);
+/// Running servers, those in front first. Dropping it kills them.
+pub(super) struct RunningServers(Vec<(String, ChildGroup)>);
 
 impl RunningServers {
-    /// Ends `carryall up`; an error when it did not end in good order.
+    /// Terminates the servers. Fails if `carryall up` does not exit successfully.
     pub(super) fn end(self) -> CommandResult {
         let mut failed = Vec::new();
         for (name, group) in self.0 {
-            if !group.end(END) && name == "up" {
+            if !group.terminate(SHUTDOWN_TIMEOUT) && name == "up" {
                 failed.push(format!(
-                    "`carryall up` did not end with success within {} s of SIGTERM",
-                    END.as_secs()
+                    "`carryall up` did not exit successfully within {} s of SIGTERM",
+                    SHUTDOWN_TIMEOUT.as_secs()
                 ));
             }
         }
@@ -113,25 +113,26 @@ impl RunningServers {
     }
 }
 
-/// What a program came to.
+/// The exit status and output of a program.
 pub(super) struct ProgramOutcome {
-    /// `None` when it was ended by us, being too slow.
+    /// `None` if the program timed out and was killed.
     pub(super) success: Option<bool>,
     pub(super) stdout: String,
     pub(super) stderr: String,
 }
 
+/// Starts servers and programs, with a home folder and log files for the run.
 #[derive(Clone)]
-pub(super) struct Ways {
+pub(super) struct Environment {
     carryall: String,
     logs: PathBuf,
     home: PathBuf,
     count: Rc<Cell<u32>>,
-    /// What `carryall up` is told besides.
-    up: Vec<String>,
+    /// Additional options of `carryall up`.
+    up_options: Vec<String>,
 }
 
-impl Ways {
+impl Environment {
     pub(super) fn new(dir: &Path) -> CommandResult<Self> {
         let logs = dir.join("logs");
         if logs.exists() {
@@ -143,7 +144,7 @@ impl Ways {
             .display()
             .to_string();
         let home = dir.join("home");
-        // Nothing that an earlier run has found out about servers is to help this one.
+        // A cache of an earlier run must not influence this one.
         let cache = home.join(".cache");
         if cache.exists() {
             fs::remove_dir_all(&cache).map_err(|e| format!("{}: {e}", cache.display()))?;
@@ -154,14 +155,14 @@ impl Ways {
             logs,
             home,
             count: Rc::default(),
-            up: Vec::new(),
+            up_options: Vec::new(),
         })
     }
 
-    /// The same ways, with a `carryall up` that gets these options.
+    /// Returns an environment whose `carryall up` gets these additional options.
     pub(super) fn with_up(&self, options: &[&str]) -> Self {
         Self {
-            up: with(&self.up, options),
+            up_options: with(&self.up_options, options),
             ..self.clone()
         }
     }
@@ -170,29 +171,28 @@ impl Ways {
         &self.logs
     }
 
-    /// The way to a server that others wrote: its command goes on with `http PORT` or `stdio`.
-    pub(super) fn to_theirs(
+    /// Starts a server whose command line is followed by `http PORT` or `stdio`.
+    pub(super) fn start_server(
         &self,
         server: &[String],
-        way: Transport,
+        route: Route,
     ) -> CommandResult<(ClientTarget, RunningServers)> {
-        match way {
-            Transport::Stdio
-            | Transport::StdioUp
-            | Transport::SlowStdio
-            | Transport::SlowStdioUp => self.to_command(&with(server, &["stdio"]), way),
-            Transport::Http | Transport::HttpUp | Transport::Both => {
+        match route {
+            Route::Stdio | Route::StdioUp | Route::SlowStdio | Route::SlowStdioUp => {
+                self.start_stdio(&with(server, &["stdio"]), route)
+            }
+            Route::Http | Route::HttpUp | Route::Both => {
                 let port = net::free_port()?;
                 let running =
                     self.serve("server", &with(server, &["http", &port.to_string()]), port)?;
-                self.http(port, ENDPOINT, running, way)
+                self.http(port, ENDPOINT, running, route)
             }
         }
     }
 
-    /// The way to several servers that others wrote, under these names: every other one over stdio,
-    /// the rest over HTTP.
-    pub(super) fn to_all(
+    /// Starts several servers, with these names, behind one `carryall up`: alternately over stdio and
+    /// over HTTP.
+    pub(super) fn start_all(
         &self,
         servers: &[(&str, &[String])],
     ) -> CommandResult<(ClientTarget, RunningServers)> {
@@ -202,7 +202,7 @@ impl Ways {
             if at % 2 == 0 {
                 args.extend([
                     "--stdio".to_owned(),
-                    format!("{name}={}", as_one_word(&with(server, &["stdio"]))),
+                    format!("{name}={}", quote_command(&with(server, &["stdio"]))),
                 ]);
             } else {
                 let port = net::free_port()?;
@@ -223,14 +223,14 @@ impl Ways {
         Ok((target, running))
     }
 
-    /// The way to a server that serves HTTP when it is started with this word, and takes its port
-    /// from `PORT`.
-    pub(super) fn to_port(
+    /// Starts a server that serves HTTP if it is started with the argument `word`, and that takes its
+    /// port from the variable `PORT`.
+    pub(super) fn start_http(
         &self,
         command: &[String],
         word: &str,
         path: &str,
-        way: Transport,
+        route: Route,
     ) -> CommandResult<(ClientTarget, RunningServers)> {
         let port = net::free_port()?;
         let env = ["/usr/bin/env".to_owned(), format!("PORT={port}")];
@@ -241,45 +241,41 @@ impl Ways {
             .chain([word.to_owned()])
             .collect();
         let running = self.serve("server", &all, port)?;
-        self.http(port, path, running, way)
+        self.http(port, path, running, route)
     }
 
-    /// The way to a server that is started with just this command and speaks on its standard
-    /// streams.
-    pub(super) fn to_command(
+    /// Starts a stdio server, or returns the command for a client that starts it.
+    pub(super) fn start_stdio(
         &self,
         command: &[String],
-        way: Transport,
+        route: Route,
     ) -> CommandResult<(ClientTarget, RunningServers)> {
-        let command = if way.is_slow() {
+        let command = if route.is_slow() {
             slow(command)
         } else {
             command.to_vec()
         };
-        match way {
-            Transport::StdioUp | Transport::SlowStdioUp => {
-                self.up(&["--stdio", &as_one_word(&command)])
-            }
+        match route {
+            Route::StdioUp | Route::SlowStdioUp => self.up(&["--stdio", &quote_command(&command)]),
             _ => Ok((ClientTarget::Command(command), RunningServers(Vec::new()))),
         }
     }
 
-    /// The way to our demo. `carryall up` without more is in front of two replicas of it. The
-    /// others make pages.
-    pub(super) fn to_demo(&self, way: Transport) -> CommandResult<(ClientTarget, RunningServers)> {
-        let stdio = self.ours(&["demo", "--page-size", "5", "--stdio"]);
-        match way {
-            Transport::Stdio
-            | Transport::StdioUp
-            | Transport::SlowStdio
-            | Transport::SlowStdioUp => self.to_command(&stdio, way),
-            Transport::HttpUp | Transport::Both => self.up(&[]),
-            Transport::Http => {
+    /// Starts our demo. Plain `carryall up` serves two replicas of it; on the other routes the demo
+    /// paginates its lists.
+    pub(super) fn start_demo(&self, route: Route) -> CommandResult<(ClientTarget, RunningServers)> {
+        let stdio = self.carryall(&["demo", "--page-size", "5", "--stdio"]);
+        match route {
+            Route::Stdio | Route::StdioUp | Route::SlowStdio | Route::SlowStdioUp => {
+                self.start_stdio(&stdio, route)
+            }
+            Route::HttpUp | Route::Both => self.up(&[]),
+            Route::Http => {
                 let port = net::free_port()?;
                 let listen = format!("127.0.0.1:{port}");
-                let command = self.ours(&["demo", "--page-size", "5", "--listen", &listen]);
+                let command = self.carryall(&["demo", "--page-size", "5", "--listen", &listen]);
                 let running = self.serve("demo", &command, port)?;
-                self.http(port, ENDPOINT, running, way)
+                self.http(port, ENDPOINT, running, route)
             }
         }
     }
@@ -288,11 +284,11 @@ impl Ways {
         &self,
         port: u16,
         path: &str,
-        running: (String, ProcessGroup),
-        way: Transport,
+        running: (String, ChildGroup),
+        route: Route,
     ) -> CommandResult<(ClientTarget, RunningServers)> {
         let url = format!("http://127.0.0.1:{port}{path}");
-        if way == Transport::Http {
+        if route == Route::Http {
             return Ok((ClientTarget::Url(url), RunningServers(vec![running])));
         }
         let (target, mut in_front) = self.up(&["--http", &url])?;
@@ -303,8 +299,8 @@ impl Ways {
     fn up(&self, args: &[&str]) -> CommandResult<(ClientTarget, RunningServers)> {
         let port = net::free_port()?;
         let listen = format!("127.0.0.1:{port}");
-        let mut command = with(&self.ours(&["up", "--listen", &listen]), args);
-        command.extend(self.up.iter().cloned());
+        let mut command = with(&self.carryall(&["up", "--listen", &listen]), args);
+        command.extend(self.up_options.iter().cloned());
         let running = self.serve("up", &command, port)?;
         Ok((
             ClientTarget::Url(format!("http://{listen}/mcp")),
@@ -312,36 +308,31 @@ impl Ways {
         ))
     }
 
-    fn serve(
-        &self,
-        name: &str,
-        words: &[String],
-        port: u16,
-    ) -> CommandResult<(String, ProcessGroup)> {
+    fn serve(&self, name: &str, args: &[String], port: u16) -> CommandResult<(String, ChildGroup)> {
         let log = self.log(name);
-        let mut command = self.command(words)?;
+        let mut command = self.command(args)?;
         process::log_to(&mut command, &log)?;
-        let mut group = ProcessGroup::spawn(&mut command)?;
-        net::listens(&mut group, port, &log)?;
+        let mut group = ChildGroup::spawn(&mut command)?;
+        net::wait_until_listening(&mut group, port, &log)?;
         Ok((name.to_owned(), group))
     }
 
-    /// Our binary with these arguments.
-    pub(super) fn ours(&self, args: &[&str]) -> Vec<String> {
+    /// Returns the command line of our binary with these arguments.
+    pub(super) fn carryall(&self, args: &[&str]) -> Vec<String> {
         with(std::slice::from_ref(&self.carryall), args)
     }
 
-    /// Runs a program to its end and says what it came to.
-    pub(super) fn run(&self, name: &str, words: &[String]) -> CommandResult<ProgramOutcome> {
+    /// Runs a program to completion.
+    pub(super) fn run(&self, name: &str, args: &[String]) -> CommandResult<ProgramOutcome> {
         let (out, err) = (
             self.log(&format!("{name}.out")),
             self.log(&format!("{name}.err")),
         );
-        let mut command = self.command(words)?;
+        let mut command = self.command(args)?;
         process::log_to(&mut command, &err)?;
         command.stdout(fs::File::create(&out).map_err(|e| format!("{}: {e}", out.display()))?);
-        let mut group = ProcessGroup::spawn(&mut command)?;
-        let success = group.wait(LIMIT);
+        let mut group = ChildGroup::spawn(&mut command)?;
+        let success = group.wait(PROGRAM_TIMEOUT);
         drop(group);
         let read = |path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let fail = |e: std::io::Error| format!("{}: {e}", out.display());
@@ -352,10 +343,10 @@ impl Ways {
         })
     }
 
-    fn command(&self, words: &[String]) -> CommandResult<Command> {
-        let (program, args) = words.split_first().ok_or("no program")?;
+    fn command(&self, args: &[String]) -> CommandResult<Command> {
+        let (program, args) = args.split_first().ok_or("no program")?;
         let mut command = Command::new(program);
-        // Nothing of what the user has configured counts here, and everything is on the loopback.
+        // Ignores the configuration of the user, and proxies: everything is on the loopback.
         command
             .args(args)
             .env("HOME", &self.home)
@@ -364,7 +355,7 @@ impl Ways {
         Ok(command)
     }
 
-    /// A file of its own for each program, in the order in which they ran.
+    /// Returns the path of a new log file. The files are numbered in the order of the programs.
     fn log(&self, name: &str) -> PathBuf {
         self.count.set(self.count.get() + 1);
         self.logs
@@ -372,24 +363,22 @@ impl Ways {
     }
 }
 
-pub(super) fn with(words: &[String], more: &[&str]) -> Vec<String> {
-    words
-        .iter()
+pub(super) fn with(args: &[String], more: &[&str]) -> Vec<String> {
+    args.iter()
         .cloned()
         .chain(more.iter().map(|&word| word.to_owned()))
         .collect()
 }
 
-/// The command with a start as slow as that of a package that is fetched first. Everything that is
-/// sent meanwhile waits.
+/// Delays the start of a command, as downloading a package would. Input that is sent meanwhile waits.
 fn slow(command: &[String]) -> Vec<String> {
     let shell = ["/bin/sh", "-c", "sleep 2.5; exec \"$@\"", "sh"].map(str::to_owned);
     shell.into_iter().chain(command.iter().cloned()).collect()
 }
 
-/// A command line that `carryall` reads back as these words.
-fn as_one_word(words: &[String]) -> String {
-    let quoted = words
+/// Quotes a command line for `carryall`.
+fn quote_command(args: &[String]) -> String {
+    let quoted = args
         .iter()
         .map(|word| format!("'{}'", word.replace('\'', "'\\''")));
     quoted.collect::<Vec<_>>().join(" ")

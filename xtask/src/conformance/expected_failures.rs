@@ -1,14 +1,14 @@
-//! `spec/conformance-left.txt`: the scenarios that are left for later, one `revision side name` a
-//! line, with the reason behind.
+//! `spec/conformance-left.txt`: the scenarios that are expected to fail, one `revision side name
+//! reason` per line.
 
 use std::path::Path;
 
 use super::suite::SuiteScenario;
 use crate::{CommandResult, files};
 
-pub(super) struct Left(Vec<String>);
+pub(super) struct ExpectedFailures(Vec<String>);
 
-impl Left {
+impl ExpectedFailures {
     pub(super) fn load(path: &Path) -> CommandResult<Self> {
         Ok(Self::parse(&files::read(path)?))
     }
@@ -21,12 +21,12 @@ impl Left {
         Self(files::entries(text).into_iter().map(entry).collect())
     }
 
-    pub(super) fn has(&self, scenario: &SuiteScenario) -> bool {
+    pub(super) fn contains(&self, scenario: &SuiteScenario) -> bool {
         let name = scenario.to_string();
         self.0.contains(&name)
     }
 
-    /// Entries that no scenario bears, or that are there twice.
+    /// Reports entries without a scenario, and duplicate entries.
     pub(super) fn unknown(&self, scenarios: &[SuiteScenario]) -> Vec<String> {
         let mut problems = Vec::new();
         for (at, entry) in self.0.iter().enumerate() {
@@ -37,7 +37,7 @@ impl Left {
             }
             if self.0[..at].contains(entry) {
                 problems.push(format!(
-                    "spec/conformance-left.txt: `{entry}` is there twice"
+                    "spec/conformance-left.txt: duplicate entry `{entry}`"
                 ));
             }
         }
@@ -48,7 +48,7 @@ impl Left {
 #[cfg(test)]
 mod tests {
     use super::super::suite::{SuiteScenario, TestedSide};
-    use super::Left;
+    use super::ExpectedFailures;
 
     #[test]
     fn entries_name_the_side_and_the_scenario() {
@@ -58,9 +58,10 @@ mod tests {
             name: "auth/x".into(),
             group: "scored".into(),
         }];
-        let left = Left::parse("# why\n2026-07-28 client auth/x  needs authorization\n");
-        assert!(left.has(&scenarios[0]) && left.unknown(&scenarios).is_empty());
-        let wrong = Left::parse(
+        let expected =
+            ExpectedFailures::parse("# why\n2026-07-28 client auth/x  needs authorization\n");
+        assert!(expected.contains(&scenarios[0]) && expected.unknown(&scenarios).is_empty());
+        let wrong = ExpectedFailures::parse(
             "2025-11-25 client auth/x\n2026-07-28 client auth/x\n2026-07-28 client auth/x\n",
         );
         assert_eq!(wrong.unknown(&scenarios).len(), 2);

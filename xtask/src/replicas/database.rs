@@ -1,66 +1,66 @@
-//! Databases of our own: started in a folder on a free port, and ended with the run.
+//! Databases for the run, started in a folder on a free port and stopped when dropped.
 
-use crate::process::{ProcessGroup, exists, log_to};
+use crate::process::{ChildGroup, exists, log_to};
 use crate::{CommandResult, net, process};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// A database that can be restarted.
-pub(super) struct Service {
-    place: PathBuf,
-    /// What Postgres keeps; gone with the run.
+/// A database server that can be restarted.
+pub(super) struct DatabaseServer {
+    dir: PathBuf,
+    /// The data folder of Postgres, removed when dropped.
     data: PathBuf,
-    kind: ServiceKind,
+    kind: DatabaseKind,
     port: u16,
     url: String,
-    running: Option<ProcessGroup>,
+    running: Option<ChildGroup>,
 }
 
 #[derive(Clone, Copy)]
-enum ServiceKind {
+enum DatabaseKind {
     Postgres,
     Redis,
 }
 
-impl Service {
-    pub(super) fn start(store: &str, place: &Path) -> CommandResult<Self> {
+impl DatabaseServer {
+    pub(super) fn start(store: &str, dir: &Path) -> CommandResult<Self> {
         let port = net::free_port()?;
         let (kind, url) = match store {
             "postgres" => (
-                ServiceKind::Postgres,
+                DatabaseKind::Postgres,
                 format!("postgres://carryall@127.0.0.1:{port}/postgres"),
             ),
-            "redis" => (ServiceKind::Redis, format!("redis://127.0.0.1:{port}/")),
+            "redis" => (DatabaseKind::Redis, format!("redis://127.0.0.1:{port}/")),
             other => return Err(format!("--store {other}: postgres or redis")),
         };
-        // The user that Postgres runs as may not get to where we are.
+        // The user that Postgres runs as may have no access to the target folder.
         let data = std::env::temp_dir().join(format!("carryall-replicas-{port}"));
-        let mut service = Self {
-            place: place.to_owned(),
+        let mut server = Self {
+            dir: dir.to_owned(),
             data,
             kind,
             port,
             url,
             running: None,
         };
-        if matches!(kind, ServiceKind::Postgres) {
-            create(&service.data)?;
+        if matches!(kind, DatabaseKind::Postgres) {
+            init_data(&server.data)?;
         }
-        service.run()?;
-        Ok(service)
+        server.run()?;
+        Ok(server)
     }
 
     pub(super) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Ends it in good order, so that it keeps what it has acknowledged, and starts it again.
+    /// Shuts the database down cleanly, so that it keeps acknowledged writes, and starts it again.
     pub(super) fn restart(&mut self) -> CommandResult {
         if let Some(mut running) = self.running.take() {
             running.signal("INT");
             if running.wait(Duration::from_secs(30)).is_none() {
-                return Err("the database does not end".to_owned());
+                return Err("the database does not shut down".to_owned());
             }
         }
         self.run()
@@ -69,7 +69,7 @@ impl Service {
     fn run(&mut self) -> CommandResult {
         let port = self.port.to_string();
         let mut command = match self.kind {
-            ServiceKind::Postgres => {
+            DatabaseKind::Postgres => {
                 let mut command = as_postgres(&postgres("postgres")?);
                 command
                     .arg("-D")
@@ -77,7 +77,7 @@ impl Service {
                     .args(["-h", "127.0.0.1", "-p", &port, "-k", ""]);
                 command
             }
-            ServiceKind::Redis => {
+            DatabaseKind::Redis => {
                 let name = ["valkey-server", "redis-server"]
                     .into_iter()
                     .find(|name| exists(name));
@@ -95,20 +95,20 @@ impl Service {
                     "--appendonly",
                     "yes",
                 ]);
-                command.arg("--dir").arg(&self.place);
+                command.arg("--dir").arg(&self.dir);
                 command
             }
         };
-        let log = self.place.join("database.log");
+        let log = self.dir.join("database.log");
         log_to(&mut command, &log)?;
-        let mut group = ProcessGroup::spawn(&mut command)?;
-        net::listens(&mut group, self.port, &log)?;
+        let mut group = ChildGroup::spawn(&mut command)?;
+        net::wait_until_listening(&mut group, self.port, &log)?;
         self.running = Some(group);
         Ok(())
     }
 }
 
-impl Drop for Service {
+impl Drop for DatabaseServer {
     fn drop(&mut self) {
         self.running = None;
         if self.data.exists() {
@@ -117,9 +117,9 @@ impl Drop for Service {
     }
 }
 
-/// A new database folder. Postgres does not run as root, so it belongs to the user that Debian
-/// makes for it.
-fn create(data: &Path) -> CommandResult {
+/// Creates a data folder. Postgres refuses to run as root, so as root the folder belongs to the user
+/// `postgres` of the Debian package.
+fn init_data(data: &Path) -> CommandResult {
     std::fs::create_dir_all(data).map_err(|error| format!("{}: {error}", data.display()))?;
     if is_root()? {
         process::run(Command::new("chown").arg("postgres:").arg(data))?;
@@ -132,7 +132,7 @@ fn create(data: &Path) -> CommandResult {
     process::output(&mut command).map(drop)
 }
 
-/// Debian keeps the programs of each version in a folder of its own.
+/// Returns the path of a Postgres program. Debian has a folder for each version.
 fn postgres(program: &str) -> CommandResult<PathBuf> {
     if exists(program) {
         return Ok(program.into());

@@ -1,56 +1,58 @@
-//! What is one caller's must not reach another.
+//! Attacks that try to reach the calls or state of another caller.
 
-use super::super::http::{Modern, TortureClient};
+use super::super::http::{ModernRequest, TortureClient};
 use super::super::target::TortureTarget;
-use super::super::upstream::ASKS_AFTER;
-use super::super::{Arena, AttackOutcome};
+use super::super::upstream::ELICITS_AFTER;
+use super::super::{AttackEnv, AttackOutcome};
 use crate::CommandResult;
 use serde_json::{Value, json};
 use std::thread;
 
-fn asks() -> Value {
+fn elicitation() -> Value {
     json!({"elicitation": {"form": {}}})
 }
 
-/// While a call that asks is in flight, somebody else has a later one that could take the question.
-pub(super) fn stolen_question(arena: &Arena) -> CommandResult<AttackOutcome> {
-    let target = TortureTarget::edge(arena, "stolen-question", &[])?;
+/// While a call with an elicitation is in flight, another caller makes a call that could receive it.
+pub(super) fn stolen_question(env: &AttackEnv) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::edge(env, "stolen-question", &[])?;
     let (victim, thief) = (
         TortureClient::new(target.port, 1),
         TortureClient::new(target.port, 2),
     );
     let asked = thread::spawn(move || {
-        victim.modern(&Modern::tool("delete_files", json!({})).capabilities(asks()))
+        victim.modern(&ModernRequest::tool("delete_files", json!({})).capabilities(elicitation()))
     });
-    thread::sleep(ASKS_AFTER / 3);
-    let stolen = thief.modern(&Modern::tool("slow", json!({})).capabilities(asks()))?;
+    thread::sleep(ELICITS_AFTER / 3);
+    let stolen =
+        thief.modern(&ModernRequest::tool("slow", json!({})).capabilities(elicitation()))?;
     let asked = asked.join().map_err(|_| "a client panicked")??;
     let crossed = stolen.text().contains("Delete all your files");
-    let seen = format!(
+    let observed = format!(
         "the caller got {}; the other got {}",
         short(asked.response()),
         if crossed {
-            "the caller's question".to_owned()
+            "the caller's elicitation".to_owned()
         } else {
             short(stolen.response())
         }
     );
     Ok(AttackOutcome::new(
         !crossed && stolen.text().contains("slow is done"),
-        seen,
+        observed,
     ))
 }
 
-/// What the guard must not break.
-pub(super) fn answered_question(arena: &Arena) -> CommandResult<AttackOutcome> {
-    let target = TortureTarget::edge(arena, "answered-question", &[])?;
+/// The protection must not break elicitation of a single caller.
+pub(super) fn answered_question(env: &AttackEnv) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::edge(env, "answered-question", &[])?;
     let client = TortureClient::new(target.port, 1);
-    let asked = client.modern(&Modern::tool("delete_files", json!({})).capabilities(asks()))?;
+    let asked = client
+        .modern(&ModernRequest::tool("delete_files", json!({})).capabilities(elicitation()))?;
     let result = &asked.response()["result"];
     let Some(state) = result["requestState"].as_str() else {
         return Ok(AttackOutcome::new(
             false,
-            format!("not asked: {}", short(asked.response())),
+            format!("no elicitation: {}", short(asked.response())),
         ));
     };
     let keys = result["inputRequests"].as_object().into_iter().flatten();
@@ -62,7 +64,7 @@ pub(super) fn answered_question(arena: &Arena) -> CommandResult<AttackOutcome> {
             )
         })
         .collect();
-    let mut again = Modern::tool("delete_files", json!({})).capabilities(asks());
+    let mut again = ModernRequest::tool("delete_files", json!({})).capabilities(elicitation());
     again.params["requestState"] = state.into();
     again.params["inputResponses"] = answers.into();
     let done = client.modern(&again)?;
@@ -72,9 +74,9 @@ pub(super) fn answered_question(arena: &Arena) -> CommandResult<AttackOutcome> {
     ))
 }
 
-/// Two legacy clients, one upstream that remembers who has logged in.
-pub(super) fn shared_login(arena: &Arena) -> CommandResult<AttackOutcome> {
-    let target = TortureTarget::edge(arena, "shared-login", &["--sessions", "per-client"])?;
+/// Two legacy clients use an upstream that stores a login per session.
+pub(super) fn shared_login(env: &AttackEnv) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::edge(env, "shared-login", &["--sessions", "per-client"])?;
     let (one, other) = (
         TortureClient::new(target.port, 1),
         TortureClient::new(target.port, 1),
@@ -94,34 +96,35 @@ pub(super) fn shared_login(arena: &Arena) -> CommandResult<AttackOutcome> {
     Ok(AttackOutcome::new(
         holds,
         format!(
-            "its own login seen: {}, by another: {}",
+            "own login visible: {}, to the other client: {}",
             own.contains("alice"),
             foreign.contains("alice")
         ),
     ))
 }
 
-/// One caller wants log messages, and another's call causes one.
-pub(super) fn overheard_log(arena: &Arena) -> CommandResult<AttackOutcome> {
-    let target = TortureTarget::edge(arena, "overheard-log", &[])?;
+/// One caller requests log messages, and the call of another caller causes one.
+pub(super) fn overheard_log(env: &AttackEnv) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::edge(env, "overheard-log", &[])?;
     let (victim, listener) = (
         TortureClient::new(target.port, 1),
         TortureClient::new(target.port, 2),
     );
     let chatty = thread::spawn(move || {
-        thread::sleep(ASKS_AFTER / 3);
+        thread::sleep(ELICITS_AFTER / 3);
         victim.call("chatty", json!({"user": "alice"}))
     });
     let level = json!({"io.modelcontextprotocol/logLevel": "debug"});
-    let overheard = listener.modern(&Modern::tool("slow", json!({})).meta(level.clone()))?;
+    let overheard = listener.modern(&ModernRequest::tool("slow", json!({})).meta(level.clone()))?;
     chatty.join().map_err(|_| "a client panicked")??;
-    // Alone, the messages of its own call do arrive.
-    let own = listener.modern(&Modern::tool("chatty", json!({"user": "bob"})).meta(level))?;
+    // The messages of its own call do arrive.
+    let own =
+        listener.modern(&ModernRequest::tool("chatty", json!({"user": "bob"})).meta(level))?;
     let crossed = overheard.text().contains("secret of alice");
     let arrived = own.text().contains("secret of bob");
     Ok(AttackOutcome::new(
         !crossed && arrived,
-        format!("another's message: {crossed}, its own: {arrived}"),
+        format!("message of the other caller: {crossed}, own message: {arrived}"),
     ))
 }
 

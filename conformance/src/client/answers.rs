@@ -1,4 +1,5 @@
-//! A user who agrees to everything, a model that says one thing, and one root.
+//! Handlers for input requests: a user who accepts every form, a model with a fixed answer, and one
+//! root.
 
 use carryall::client::ClientBuilder;
 use carryall::types::{
@@ -17,19 +18,19 @@ pub(crate) fn provide(builder: ClientBuilder) -> ClientBuilder {
         .roots([Root::new("file:///tmp").with_name("tmp")])
 }
 
-/// The form with its defaults, and something that fits in every other field.
+/// Fills in a form, with a valid value for each field without a default.
 fn fill_in(form: &ElicitRequestFormParams) -> ElicitResult {
     let mut content = JsonObject::new();
     for (name, field) in &form.requested_schema.properties {
         content.insert(
             name.clone(),
-            field.default_value().unwrap_or_else(|| something(field)),
+            field.default_value().unwrap_or_else(|| valid_value(field)),
         );
     }
     ElicitResult::accept(content)
 }
 
-fn something(field: &Field) -> JsonValue {
+fn valid_value(field: &Field) -> JsonValue {
     let first = || {
         field
             .options()

@@ -1,8 +1,7 @@
-//! `everything-client URL`: what the scenarios of the official conformance suite expect a client to
-//! do.
+//! `everything-client URL`: the client for the scenarios of the official conformance suite.
 //!
-//! The scenario comes in the environment, as `MCP_CONFORMANCE_SCENARIO`;
-//! `MCP_CONFORMANCE_PROTOCOL_VERSION` and `MCP_CONFORMANCE_CONTEXT` say more about it.
+//! The variable `MCP_CONFORMANCE_SCENARIO` names the scenario. `MCP_CONFORMANCE_PROTOCOL_VERSION` and
+//! `MCP_CONFORMANCE_CONTEXT` are its parameters.
 
 mod answers;
 mod scenarios;
@@ -14,15 +13,14 @@ use std::env;
 #[tokio::main]
 async fn main() -> Result<()> {
     let url = env::args().nth(1).ok_or("usage: everything-client URL")?;
-    let name = env::var("MCP_CONFORMANCE_SCENARIO")
-        .map_err(|_| "MCP_CONFORMANCE_SCENARIO names no scenario")?;
-    let scenario =
-        scenarios::find(&name).ok_or_else(|| format!("there is no scenario {name:?}"))?;
+    let name =
+        env::var("MCP_CONFORMANCE_SCENARIO").map_err(|_| "MCP_CONFORMANCE_SCENARIO is not set")?;
+    let scenario = scenarios::find(&name).ok_or_else(|| format!("unknown scenario {name:?}"))?;
     scenario(client(&url).await?, context()?).await
 }
 
-/// A client that finds out of which era the scenario's server is; some know versions that only they
-/// have, and say which.
+/// Connects a client that detects the era of the server, or uses the modern version that the scenario
+/// requires.
 async fn client(url: &str) -> Result<Client> {
     let builder = Client::builder()
         .name("everything-client")
@@ -39,7 +37,7 @@ async fn client(url: &str) -> Result<Client> {
     Ok(carryall::connect(url).client(builder).await?)
 }
 
-/// What the scenario tells its client, as far as it tells anything.
+/// Returns the parameters of the scenario, or `null`.
 fn context() -> Result<JsonValue> {
     match env::var("MCP_CONFORMANCE_CONTEXT") {
         Ok(context) => Ok(serde_json::from_str(&context)?),

@@ -1,4 +1,4 @@
-//! What to do in which scenario.
+//! The actions of the client in each scenario.
 
 use carryall::client::text_of;
 use carryall::proto::BoxFuture;
@@ -6,7 +6,7 @@ use carryall::types::{CallToolRequestParams, JsonObject, JsonValue};
 use carryall::{Client, Result};
 use serde_json::json;
 
-/// What a client does in a scenario, given what the scenario says about itself.
+/// The actions of a client in a scenario, given the parameters of the scenario.
 pub(crate) type Scenario = fn(Client, JsonValue) -> BoxFuture<Result<()>>;
 
 const SCENARIOS: &[(&str, Scenario)] = &[
@@ -64,12 +64,11 @@ async fn add_numbers(client: Client) -> Result<()> {
     if text.contains('5') {
         Ok(())
     } else {
-        Err(format!("2 and 3 make {text:?}").into())
+        Err(format!("expected 5, found {text:?}").into())
     }
 }
 
-/// One call waits for its answer in a round while others are made: nothing of the one may turn up
-/// in another.
+/// Makes other calls while one call waits for input. The state of one must not occur in another.
 async fn rounds(client: Client) -> Result<()> {
     client.list_tools().await?;
     let call = async |tool: &str| client.call(tool, json!({})).await;
@@ -102,8 +101,8 @@ async fn use_everything(client: Client) -> Result<()> {
     Ok(())
 }
 
-/// The calls that the context asks for. The list comes first: it says which arguments go into
-/// headers.
+/// Makes the calls listed in the context. Lists the tools first, since their schemas say which
+/// arguments are mirrored in headers.
 async fn make_calls(client: Client, mut context: JsonValue) -> Result<()> {
     client.list_tools().await?;
     let calls: Vec<CallToolRequestParams> = serde_json::from_value(context["toolCalls"].take())?;
@@ -115,7 +114,7 @@ async fn make_calls(client: Client, mut context: JsonValue) -> Result<()> {
     Ok(())
 }
 
-/// Whatever the client lets through gets called, so that a tool it should have dropped shows.
+/// Calls every listed tool, so that the suite detects a tool that should have been dropped.
 async fn call_what_is_listed(client: Client) -> Result<()> {
     for tool in client.list_tools().await? {
         client
@@ -130,7 +129,7 @@ async fn echo_schema(client: Client) -> Result<()> {
     let tool = tools
         .into_iter()
         .find(|tool| tool.name == "json_schema_2020_12_tool");
-    let tool = tool.ok_or("the tool whose schema is to be echoed is not listed")?;
+    let tool = tool.ok_or("json_schema_2020_12_tool is not listed")?;
     client
         .call("json_schema_echo", json!({"schema": tool.input_schema}))
         .await?;

@@ -1,4 +1,4 @@
-//! Tools that change what the server offers, so that its listeners hear of it.
+//! Tools that change the catalogue, so that listeners are notified.
 
 use carryall::server::{Prompt, ServerBuilder, Tool};
 use carryall::{HandlerError, Server, State};
@@ -19,15 +19,15 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
         )
 }
 
-/// The server that the tools belong to, as soon as it is built.
-type Itself = State<Arc<OnceLock<Server>>>;
+/// The server that the tools belong to, once it is built.
+type BuiltServer = State<Arc<OnceLock<Server>>>;
 
-async fn change_tools(itself: Itself) -> Result<&'static str, HandlerError> {
-    let removed = server(&itself)?.change(|catalogue| {
+async fn change_tools(built_server: BuiltServer) -> Result<&'static str, HandlerError> {
+    let removed = server(&built_server)?.change(|catalogue| {
         let removed = catalogue.remove_tool(TOOL);
         if !removed {
             catalogue
-                .tool(Tool::new(TOOL, async || "Still here").description("Is there now and then"));
+                .tool(Tool::new(TOOL, async || "Still here").description("Is added and removed"));
         }
         removed
     })?;
@@ -38,12 +38,12 @@ async fn change_tools(itself: Itself) -> Result<&'static str, HandlerError> {
     })
 }
 
-async fn change_prompts(itself: Itself) -> Result<&'static str, HandlerError> {
-    let removed = server(&itself)?.change(|catalogue| {
+async fn change_prompts(built_server: BuiltServer) -> Result<&'static str, HandlerError> {
+    let removed = server(&built_server)?.change(|catalogue| {
         let removed = catalogue.remove_prompt(PROMPT);
         if !removed {
             catalogue.prompt(
-                Prompt::new(PROMPT, async || "Still here").description("Is there now and then"),
+                Prompt::new(PROMPT, async || "Still here").description("Is added and removed"),
             );
         }
         removed
@@ -55,8 +55,8 @@ async fn change_prompts(itself: Itself) -> Result<&'static str, HandlerError> {
     })
 }
 
-fn server(itself: &Itself) -> Result<&Server, HandlerError> {
-    itself
+fn server(built_server: &BuiltServer) -> Result<&Server, HandlerError> {
+    built_server
         .get()
         .ok_or_else(|| HandlerError::new("the server is still being built"))
 }

@@ -1,11 +1,10 @@
-//! `everything-server --listen ADDR`: everything that the scenarios of the official conformance
-//! suite call for.
+//! `everything-server --listen ADDR`: the server for the scenarios of the official conformance suite.
 //!
-//! What a fixture is named and what it answers is the suite's choice; its own documentation says
-//! which and why.
+//! The suite and its documentation define the names and the results of the tools, prompts and
+//! resources.
 
-mod asking;
 mod catalogue;
+mod legacy_features;
 mod media;
 mod prompts;
 mod resources;
@@ -27,7 +26,7 @@ async fn main() -> Result<()> {
     serve(address, server()?).await
 }
 
-/// The address behind `--listen`.
+/// Returns the value of `--listen`.
 fn address(arguments: impl Iterator<Item = String>) -> Result<String> {
     let arguments: Vec<String> = arguments.collect();
     match arguments.as_slice() {
@@ -38,8 +37,8 @@ fn address(arguments: impl Iterator<Item = String>) -> Result<String> {
 }
 
 fn server() -> Result<Server> {
-    // The tools that change the catalogue need the server that they are part of.
-    let itself: Arc<OnceLock<Server>> = Arc::default();
+    // The tools that change the catalogue need the server, which is not built yet.
+    let built_server: Arc<OnceLock<Server>> = Arc::default();
     // Logging is deprecated and still has to work (SEP-2577).
     #[allow(deprecated)]
     let builder = Server::new("everything-server", env!("CARGO_PKG_VERSION"))
@@ -47,17 +46,17 @@ fn server() -> Result<Server> {
         .description("All fixtures of the official conformance suite")
         .with_logging()
         .list_ttl(Duration::from_secs(1))
-        .state(Arc::clone(&itself));
+        .state(Arc::clone(&built_server));
     let builder = tools::add(builder);
     let builder = catalogue::add(builder);
     let builder = schemas::add(builder);
     let builder = rounds::add(builder);
-    let builder = asking::add(builder);
+    let builder = legacy_features::add(builder);
     let builder = tasks::add(builder);
     let builder = prompts::add(builder);
     let builder = resources::add(builder);
     let server = builder.build()?;
-    itself
+    built_server
         .set(server.clone())
         .map_err(|_| "the server was built twice")?;
     Ok(server)

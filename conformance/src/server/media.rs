@@ -1,4 +1,4 @@
-//! The smallest image and the smallest recording that are whole.
+//! A minimal valid image and recording.
 
 use carryall::types::{AudioContent, ContentBlock, ImageContent};
 

@@ -1,4 +1,4 @@
-//! Prompts: plain, with arguments, with a resource, with an image. The one that asks the user is in
+//! Prompts: plain, with arguments, with a resource, with an image. A prompt with elicitation is in
 //! `rounds`.
 
 use crate::media;
@@ -25,12 +25,11 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
         )
         .prompt(
             Prompt::new("test_prompt_with_embedded_resource", with_resource)
-                .description("A prompt that brings a resource along")
+                .description("A prompt with an embedded resource")
                 .argument("resourceUri", "URI of the resource to embed", true),
         )
         .prompt(
-            Prompt::new("test_prompt_with_image", with_image)
-                .description("A prompt that shows an image"),
+            Prompt::new("test_prompt_with_image", with_image).description("A prompt with an image"),
         )
 }
 

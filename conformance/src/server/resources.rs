@@ -1,4 +1,4 @@
-//! Resources: text, bytes and a template.
+//! Resources: text, binary and a template.
 
 use crate::media;
 use carryall::server::{CompletionQuery, HandlerError, Resource, ServerBuilder, UriVariables};
@@ -20,7 +20,7 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
         )
         .resource(
             Resource::new("test://watched-resource", "watched-resource", watched)
-                .description("Something to subscribe to")
+                .description("A resource to subscribe to")
                 .mime("text/plain"),
         )
         .resource(

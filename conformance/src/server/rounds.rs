@@ -1,5 +1,4 @@
-//! Tools and a prompt that need an answer from the client before they can finish
-//! (`basic/patterns/mrtr`).
+//! Tools and a prompt that need input from the client (`basic/patterns/mrtr`).
 
 // Sampling and roots are deprecated and still have to work (SEP-2577).
 #![allow(deprecated)]
@@ -20,11 +19,12 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
     let builder = builder.tool(tool.description("Asks the client's model"));
     let tool = Tool::new("test_input_required_result_list_roots", list_roots);
     let builder = builder.tool(tool.description("Asks for the client's roots"));
-    let tool = Tool::new("test_input_required_result_request_state", confirmed);
-    let builder = builder.tool(tool.description("Asks for confirmation and wants its state back"));
-    let tool = Tool::new("test_input_required_result_tampered_state", confirmed);
-    let builder = builder
-        .tool(tool.description("Asks for confirmation and refuses a state that is not its own"));
+    let tool = Tool::new("test_input_required_result_request_state", confirm);
+    let builder =
+        builder.tool(tool.description("Asks for confirmation and checks the returned state"));
+    let tool = Tool::new("test_input_required_result_tampered_state", confirm);
+    let builder =
+        builder.tool(tool.description("Asks for confirmation and rejects a tampered state"));
     let tool = Tool::new(
         "test_input_required_result_multiple_inputs",
         multiple_inputs,
@@ -33,15 +33,15 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
     let tool = Tool::new("test_input_required_result_multi_round", multi_round);
     let builder = builder.tool(tool.description("Asks two questions, one after the other"));
     let tool = Tool::new("test_input_required_result_capabilities", capabilities);
-    let builder = builder.tool(tool.description("Asks what the client is able to answer"));
+    let builder = builder.tool(tool.description("Asks only what the client supports"));
     let tool = Tool::new("test_streaming_elicitation", streaming_elicitation);
     let builder = builder.tool(tool.description("Reports progress, then asks"));
-    let asking = Prompt::new("test_input_required_result_prompt", asking_prompt);
-    builder.prompt(asking.description("A prompt that asks for its context"))
+    let context_prompt = Prompt::new("test_input_required_result_prompt", asking_prompt);
+    builder.prompt(context_prompt.description("A prompt that asks for its context"))
 }
 
 #[derive(Deserialize, JsonSchema)]
-struct Named {
+struct NameForm {
     name: String,
 }
 
@@ -56,7 +56,7 @@ struct Context {
 }
 
 async fn elicitation(ctx: Ctx) -> Result<String, HandlerError> {
-    let Named { name } = given(
+    let NameForm { name } = accepted_content(
         ctx.ask_as("user_name", Form::new("What is your name?"))
             .await?,
     )?;
@@ -78,8 +78,8 @@ async fn list_roots(ctx: Ctx) -> Result<String, HandlerError> {
     ))
 }
 
-async fn confirmed(ctx: Ctx) -> Result<&'static str, HandlerError> {
-    let Confirmation { ok } = given(ctx.ask(Form::new("Please confirm")).await?)?;
+async fn confirm(ctx: Ctx) -> Result<&'static str, HandlerError> {
+    let Confirmation { ok } = accepted_content(ctx.ask(Form::new("Please confirm")).await?)?;
     Ok(if ok {
         "state-ok"
     } else {
@@ -88,7 +88,7 @@ async fn confirmed(ctx: Ctx) -> Result<&'static str, HandlerError> {
 }
 
 async fn multiple_inputs(ctx: Ctx) -> Result<String, HandlerError> {
-    let name = Form::<Named>::new("What is your name?");
+    let name = Form::<NameForm>::new("What is your name?");
     let greeting = prompt("Generate a greeting", 50);
     let (name, greeting, roots) = ctx
         .ask((name, greeting, ListRootsRequestParams::default()))
@@ -96,13 +96,13 @@ async fn multiple_inputs(ctx: Ctx) -> Result<String, HandlerError> {
     Ok(format!(
         "{} {} has {} roots",
         greeting.content.text(),
-        given(name)?.name,
+        accepted_content(name)?.name,
         roots.len()
     ))
 }
 
 async fn multi_round(ctx: Ctx) -> Result<String, HandlerError> {
-    let Named { name } = given(
+    let NameForm { name } = accepted_content(
         ctx.ask_as("step1", Form::new("Step 1: What is your name?"))
             .await?,
     )?;
@@ -112,7 +112,7 @@ async fn multi_round(ctx: Ctx) -> Result<String, HandlerError> {
             .string("color", |text| text)
             .required(),
     );
-    let color = given(ctx.ask_as("step2", color).await?)?;
+    let color = accepted_content(ctx.ask_as("step2", color).await?)?;
     Ok(format!(
         "{name} likes {}",
         color["color"].as_str().unwrap_or_default()
@@ -120,21 +120,21 @@ async fn multi_round(ctx: Ctx) -> Result<String, HandlerError> {
 }
 
 async fn capabilities(ctx: Ctx) -> Result<String, HandlerError> {
-    let able = ctx.client_capabilities();
+    let supported = ctx.client_capabilities();
     let mut answered = 0;
-    if able.supports_elicitation_form() {
+    if supported.supports_elicitation_form() {
         answered += usize::from(
-            ctx.ask(Form::<Named>::new("What is your name?"))
+            ctx.ask(Form::<NameForm>::new("What is your name?"))
                 .await?
                 .accepted()
                 .is_some(),
         );
     }
-    if able.supports_sampling() {
+    if supported.supports_sampling() {
         ctx.ask(prompt("Generate a greeting", 50)).await?;
         answered += 1;
     }
-    if able.supports_roots() {
+    if supported.supports_roots() {
         ctx.ask(ListRootsRequestParams::default()).await?;
         answered += 1;
     }
@@ -151,12 +151,12 @@ async fn asking_prompt(ctx: Ctx, _: PromptArguments) -> Result<String, HandlerEr
     match ctx.ask_as("user_context", form).await?.accepted() {
         Some(Context { context }) => Ok(format!("Use this context: {context}")),
         None => Err(HandlerError::invalid_params(
-            "The prompt cannot do without a context",
+            "The prompt requires a context",
         )),
     }
 }
 
-pub(crate) fn given<T>(answer: ElicitOutcome<T>) -> Result<T, HandlerError> {
+pub(crate) fn accepted_content<T>(answer: ElicitOutcome<T>) -> Result<T, HandlerError> {
     answer
         .accepted()
         .ok_or_else(|| HandlerError::new("The user did not answer"))

@@ -1,5 +1,4 @@
-//! A tool whose schema uses more of JSON Schema 2020-12 than types and properties. All of it has to
-//! reach the client.
+//! A tool whose schema uses many keywords of JSON Schema 2020-12, which must all reach the client.
 
 use carryall::server::{ServerBuilder, Tool};
 use carryall::types::JsonObject;
@@ -14,7 +13,7 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
     builder.tool(tool.description("Tool with JSON Schema 2020-12 features"))
 }
 
-/// The schema that the suite's scenario `json-schema-2020-12` asks for.
+/// The schema that the suite's scenario `json-schema-2020-12` requires.
 fn schema() -> JsonObject {
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

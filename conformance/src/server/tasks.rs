@@ -1,6 +1,6 @@
 //! Tools that run as tasks (Tasks extension).
 
-use crate::rounds::given;
+use crate::rounds::accepted_content;
 use carryall::server::{ServerBuilder, TaskOptions, TaskSupport, Tool};
 use carryall::types::{ElicitRequestFormParams, ErrorObject, RequestedSchema, code};
 use carryall::{Ctx, HandlerError, tool};
@@ -24,24 +24,24 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
                 .as_task(TaskSupport::Always),
         )
         .tool(
-            Tool::new("protocol_error_job", breaks)
+            Tool::new("protocol_error_job", protocol_error)
                 .description("Ends with a protocol error")
                 .as_task(TaskSupport::WhenPossible),
         )
         .tool(confirm_delete().as_task(TaskSupport::Always).resumable())
         .tool(
-            Tool::new("multi_input", asks_two_things)
-                .description("Asks two things at once")
+            Tool::new("multi_input", ask_two_questions)
+                .description("Asks two questions at once")
                 .as_task(TaskSupport::Always),
         )
         .tool(
-            Tool::new("test_tool_with_task", asks_then_works)
-                .description("Asks in a round, then goes on as a task")
+            Tool::new("test_tool_with_task", ask_then_run_as_task)
+                .description("Asks in a round, then continues as a task")
                 .as_task(TaskSupport::OnDemand),
         )
 }
 
-/// Greets somebody, at once
+/// Greets a person
 #[tool]
 async fn greet(
     /// Whom to greet
@@ -50,12 +50,12 @@ async fn greet(
     format!("Hello, {name}!")
 }
 
-/// Takes its time
+/// Computes slowly
 #[tool]
 async fn slow_compute(
-    /// How long to take
+    /// How long it takes, in seconds
     seconds: f64,
-    /// What to call the result
+    /// Name of the result
     #[arg(default = "unnamed".to_owned())]
     label: String,
 ) -> String {
@@ -68,7 +68,7 @@ async fn fails() -> Result<&'static str, HandlerError> {
     Err(HandlerError::new("The job failed, as it always does"))
 }
 
-async fn breaks() -> Result<&'static str, HandlerError> {
+async fn protocol_error() -> Result<&'static str, HandlerError> {
     Err(HandlerError::protocol(ErrorObject::new(
         code::INTERNAL_ERROR,
         "The job broke the protocol",
@@ -79,13 +79,13 @@ async fn breaks() -> Result<&'static str, HandlerError> {
 #[tool]
 async fn confirm_delete(
     ctx: Ctx,
-    /// The file in question
+    /// The file to delete
     filename: String,
 ) -> Result<String, HandlerError> {
     let schema = RequestedSchema::new()
         .boolean("confirm", |field| field.with_description("Really?"))
         .required();
-    let answer = given(
+    let answer = accepted_content(
         ctx.ask(ElicitRequestFormParams::new(
             format!("Delete {filename}?"),
             schema,
@@ -100,19 +100,23 @@ async fn confirm_delete(
     )
 }
 
-async fn asks_two_things(ctx: Ctx) -> Result<String, HandlerError> {
+async fn ask_two_questions(ctx: Ctx) -> Result<String, HandlerError> {
     let schema = |name: &str| RequestedSchema::new().string(name, |field| field);
     let name = ElicitRequestFormParams::new("What is your name?", schema("name"));
     let colour = ElicitRequestFormParams::new("Which colour do you like?", schema("colour"));
     let (name, colour) = ctx.ask((name, colour)).await?;
-    Ok(format!("Got {:?} and {:?}", given(name)?, given(colour)?))
+    Ok(format!(
+        "Got {:?} and {:?}",
+        accepted_content(name)?,
+        accepted_content(colour)?
+    ))
 }
 
-async fn asks_then_works(ctx: Ctx) -> Result<String, HandlerError> {
+async fn ask_then_run_as_task(ctx: Ctx) -> Result<String, HandlerError> {
     let schema = RequestedSchema::new()
         .string("name", |field| field.with_description("Your name"))
         .required();
-    let answer = given(
+    let answer = accepted_content(
         ctx.ask_as(
             "user_name",
             ElicitRequestFormParams::new("What is your name?", schema),

@@ -1,5 +1,5 @@
-//! What the suite does not look at: answers that come in pieces, users who say no, log messages
-//! that were asked for.
+//! Tests of behaviour that the suite does not check: partial answers, users who decline, and log
+//! levels.
 
 use crate::server;
 use carryall::Client;
@@ -15,9 +15,9 @@ fn client() -> ClientBuilder {
     Client::builder().service(server().unwrap())
 }
 
-/// A client whose rounds the test answers itself.
+/// Returns a client without input handlers: the test answers the rounds.
 #[allow(deprecated)]
-fn asked_by_hand() -> Client {
+fn client_without_handlers() -> Client {
     let capabilities = ClientCapabilities::new()
         .with_elicitation(ElicitationCapability::new())
         .with_sampling(SamplingCapability::new())
@@ -29,15 +29,15 @@ fn answers(answers: JsonValue) -> InputResponses {
     serde_json::from_value(answers).unwrap()
 }
 
-fn asking(step: RoundOutcome<CallToolResult>) -> Box<InputRequired<CallToolResult>> {
-    match step {
-        RoundOutcome::InputRequired(asking) => asking,
-        other => panic!("nothing was asked: {other:?}"),
+fn input_required(outcome: RoundOutcome<CallToolResult>) -> Box<InputRequired<CallToolResult>> {
+    match outcome {
+        RoundOutcome::InputRequired(input) => input,
+        other => panic!("no input required: {other:?}"),
     }
 }
 
-fn keys(asking: &InputRequired<CallToolResult>) -> Vec<String> {
-    asking
+fn keys(input: &InputRequired<CallToolResult>) -> Vec<String> {
+    input
         .requests()
         .iter()
         .map(|(key, _)| key.to_owned())
@@ -45,7 +45,7 @@ fn keys(asking: &InputRequired<CallToolResult>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_first_tool_of_the_list_can_do_without_arguments() {
+async fn the_first_listed_tool_needs_no_arguments() {
     let client = client().build().unwrap();
     let tools = client.list_tools().await.unwrap();
     let result = client.call(&tools[0].name, json!({})).await.unwrap();
@@ -53,12 +53,18 @@ async fn the_first_tool_of_the_list_can_do_without_arguments() {
 }
 
 #[tokio::test]
-async fn what_has_been_answered_is_not_asked_again() {
+async fn answered_requests_are_not_repeated() {
     let tool = "test_input_required_result_multiple_inputs";
-    let first = asking(asked_by_hand().call(tool, ()).once().await.unwrap());
+    let first = input_required(
+        client_without_handlers()
+            .call(tool, ())
+            .once()
+            .await
+            .unwrap(),
+    );
     let [name, greeting, roots] = <[String; 3]>::try_from(keys(&first)).unwrap();
     let named = answers(json!({name: {"action": "accept", "content": {"name": "Alice"}}}));
-    let second = asking(first.answer(named).once().await.unwrap());
+    let second = input_required(first.answer(named).once().await.unwrap());
     assert_eq!(keys(&second), [greeting.clone(), roots.clone()]);
     let rest = answers(json!({
         greeting: {"role": "assistant", "content": {"type": "text", "text": "Good day,"}, "model": "m"},
@@ -71,39 +77,39 @@ async fn what_has_been_answered_is_not_asked_again() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_fit_is_refused_and_a_missing_one_asked_for_again() {
+async fn an_invalid_answer_is_rejected_and_a_missing_one_requested_again() {
     let first = async || {
-        asking(
-            asked_by_hand()
+        input_required(
+            client_without_handlers()
                 .call("test_input_required_result_elicitation", ())
                 .once()
                 .await
                 .unwrap(),
         )
     };
-    let unfit = [
+    let invalid = [
         json!({"user_name": {"action": "accept", "content": {"name": 5}}}),
         json!({"user_name": {"action": "accept"}}),
         json!({"user_name": {"action": "maybe"}}),
         json!({"user_name": 12345}),
     ];
-    for unfit in unfit {
+    for invalid in invalid {
         let refused = first()
             .await
-            .answer(answers(unfit.clone()))
+            .answer(answers(invalid.clone()))
             .once()
             .await
             .unwrap_err();
         assert!(
             refused.to_string().contains("user_name"),
-            "{unfit}: {refused}"
+            "{invalid}: {refused}"
         );
     }
-    let somebody = json!({"somebody": {"action": "accept", "content": {"name": "Alice"}}});
-    let again = asking(
+    let unrelated = json!({"unrelated": {"action": "accept", "content": {"name": "Alice"}}});
+    let again = input_required(
         first()
             .await
-            .answer(answers(somebody))
+            .answer(answers(unrelated))
             .once()
             .await
             .unwrap(),
@@ -112,7 +118,7 @@ async fn an_answer_that_does_not_fit_is_refused_and_a_missing_one_asked_for_agai
 }
 
 #[tokio::test]
-async fn a_user_who_says_no_makes_the_tool_fail() {
+async fn the_tool_fails_if_the_user_declines_or_cancels() {
     for answer in [ElicitResult::decline(), ElicitResult::cancel()] {
         let client = client()
             .on_elicit(move |_| std::future::ready(answer.clone()))
@@ -127,7 +133,7 @@ async fn a_user_who_says_no_makes_the_tool_fail() {
 }
 
 #[tokio::test]
-async fn questions_one_after_the_other_add_up() {
+async fn answers_of_successive_rounds_are_combined() {
     let fill_in = async |form: ElicitRequestFormParams| {
         let [(field, _)] = form.requested_schema.properties.as_slice() else {
             return Err("more than one field");
@@ -147,21 +153,21 @@ async fn questions_one_after_the_other_add_up() {
 
 #[tokio::test]
 #[allow(deprecated)]
-async fn the_log_reaches_those_who_ask_for_it_from_the_level_they_name() {
+async fn log_messages_are_sent_from_the_requested_level() {
     let client = client().build().unwrap();
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let log = Arc::clone(&heard);
+    let messages = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&messages);
     let call = client.call("test_logging_tool", ());
     call.on_log(LoggingLevel::Info, move |message| {
         log.lock().unwrap().push(message.data.to_string())
     })
     .await
     .unwrap();
-    assert_eq!(*heard.lock().unwrap(), ["\"worked\""]);
+    assert_eq!(*messages.lock().unwrap(), ["\"worked\""]);
 }
 
-/// A user who agrees to everything, and is called Ada.
-async fn agreeable(question: ElicitRequestFormParams) -> ElicitResult {
+/// Accepts every form, with the name Ada.
+async fn accept_all(question: ElicitRequestFormParams) -> ElicitResult {
     let properties = &question.requested_schema.properties;
     let answer = |name: &str| {
         if name == "confirm" {
@@ -179,22 +185,22 @@ async fn agreeable(question: ElicitRequestFormParams) -> ElicitResult {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_tasks_gets_the_results_of_calls_whatever_becomes_of_them() {
-    let client = client().tasks().on_elicit(agreeable).build().unwrap();
-    let said = async |tool: &str, arguments: JsonValue| {
+async fn a_client_with_task_support_gets_results_whether_or_not_calls_become_tasks() {
+    let client = client().tasks().on_elicit(accept_all).build().unwrap();
+    let call = async |tool: &str, arguments: JsonValue| {
         text_of(&client.call(tool, arguments).await.unwrap())
     };
-    assert_eq!(said("greet", json!({"name": "Ada"})).await, "Hello, Ada!");
+    assert_eq!(call("greet", json!({"name": "Ada"})).await, "Hello, Ada!");
     assert_eq!(
-        said("slow_compute", json!({"seconds": 0.2, "label": "x"})).await,
+        call("slow_compute", json!({"seconds": 0.2, "label": "x"})).await,
         "Computed x in 0.2 s"
     );
     assert_eq!(
-        said("confirm_delete", json!({"filename": "f"})).await,
+        call("confirm_delete", json!({"filename": "f"})).await,
         "Deleted f"
     );
-    assert!(said("multi_input", json!({})).await.contains("Ada"));
-    assert_eq!(said("test_tool_with_task", json!({})).await, "Hello, Ada!");
+    assert!(call("multi_input", json!({})).await.contains("Ada"));
+    assert_eq!(call("test_tool_with_task", json!({})).await, "Hello, Ada!");
     assert!(client.call("failing_job", ()).await.unwrap().failed());
     assert_eq!(
         client

@@ -1,5 +1,5 @@
-//! Tools that answer by themselves: every kind of content, a failure, progress, logging, a header
-//! parameter and a capability that has to be declared.
+//! Tools without rounds: every kind of content, an error, progress, logging, a header parameter and a
+//! required client capability.
 
 use crate::media;
 use carryall::server::{ServerBuilder, Tool, ToolOutput};
@@ -25,18 +25,16 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
         )
         .tool(Tool::new("test_error_handling", fails).description("Always fails"))
         .tool(
-            Tool::new("test_tool_with_progress", progresses)
+            Tool::new("test_tool_with_progress", reports_progress)
                 .description("Reports progress three times"),
         )
-        .tool(Tool::new("test_logging_tool", logs).description("Logs, for those who ask for it"))
+        .tool(Tool::new("test_logging_tool", logs).description("Logs at two levels"))
         .tool(
-            Tool::new("test_missing_capability", samples)
-                .description("Needs a client that samples"),
+            Tool::new("test_missing_capability", samples).description("Requires sampling support"),
         )
 }
 
-/// The first tool of the list, which is sorted by name: the suite calls that one without arguments.
-/// Its parameter travels in a header too (`server/tools#x-mcp-header`).
+/// A tool whose parameter is mirrored in a header (`server/tools#x-mcp-header`).
 fn by_region() -> Tool {
     let schema = json!({
         "type": "object",
@@ -55,7 +53,7 @@ fn by_region() -> Tool {
             None => "Executed anywhere".to_owned(),
         },
     )
-    .description("Runs in a region, which routers read from a header")
+    .description("Runs in a region, which is mirrored in a header")
 }
 
 async fn simple_text() -> &'static str {
@@ -95,12 +93,12 @@ async fn fails() -> Result<(), HandlerError> {
     ))
 }
 
-async fn progresses(ctx: Ctx) -> &'static str {
+async fn reports_progress(ctx: Ctx) -> &'static str {
     for done in [0.0, 50.0, 100.0] {
         ctx.progress(done).of(100.0).await;
         sleep(Duration::from_millis(50)).await;
     }
-    "All of it is done"
+    "Done"
 }
 
 // Logging and sampling are deprecated and still have to work (SEP-2577).

@@ -1,7 +1,7 @@
-//! What the scenarios of 2025-11-25 call for beyond those of this revision. Written once, in the
-//! way of this revision: an old client is asked on its stream, a new one by a round.
+//! Tools for the scenarios of revision 2025-11-25. Written with the modern API: a legacy client gets
+//! requests on its stream, a modern one a round.
 
-use crate::rounds::{self, given};
+use crate::rounds::{self, accepted_content};
 use carryall::legacy::serve::StreamControl;
 use carryall::server::{ServerBuilder, Tool};
 use carryall::types::{
@@ -16,28 +16,28 @@ use tokio::time::sleep;
 pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
     builder
         .tool(
-            Tool::new("test_tool_with_logging", works_and_logs)
+            Tool::new("test_tool_with_logging", log_three_times)
                 .description("Logs three times at info"),
         )
         .tool(test_sampling)
         .tool(test_elicitation)
         .tool(
-            Tool::new("test_elicitation_sep1034_defaults", asks_with_defaults)
-                .description("Asks with a default in every field"),
+            Tool::new("test_elicitation_sep1034_defaults", elicit_defaults)
+                .description("Elicits a form with a default in every field"),
         )
         .tool(
-            Tool::new("test_elicitation_sep1330_enums", asks_to_choose)
-                .description("Asks for a choice in every way there is"),
+            Tool::new("test_elicitation_sep1330_enums", elicit_enums)
+                .description("Elicits every kind of enum field"),
         )
         .tool(
-            Tool::new("test_reconnection", reconnects)
+            Tool::new("test_reconnection", close_stream)
                 .description("Closes its stream and answers on the next one"),
         )
 }
 
 // Logging and sampling are deprecated and still have to work (SEP-2577).
 #[allow(deprecated)]
-async fn works_and_logs(ctx: Ctx) -> &'static str {
+async fn log_three_times(ctx: Ctx) -> &'static str {
     let pause = || sleep(Duration::from_millis(50));
     ctx.log(LoggingLevel::Info, None, "Tool execution started")
         .await;
@@ -57,8 +57,8 @@ async fn test_sampling(
     /// What to ask the model
     prompt: String,
 ) -> Result<String, HandlerError> {
-    let said = ctx.ask(rounds::prompt(&prompt, 100)).await?;
-    Ok(format!("LLM response: {}", said.content.text()))
+    let result = ctx.ask(rounds::prompt(&prompt, 100)).await?;
+    Ok(format!("LLM response: {}", result.content.text()))
 }
 
 /// Asks for a name and an address
@@ -79,10 +79,10 @@ async fn test_elicitation(
                 .with_format(StringFormat::Email)
         })
         .required();
-    asked(&ctx, ElicitRequestFormParams::new(message, schema)).await
+    elicit(&ctx, ElicitRequestFormParams::new(message, schema)).await
 }
 
-async fn asks_with_defaults(ctx: Ctx) -> Result<String, HandlerError> {
+async fn elicit_defaults(ctx: Ctx) -> Result<String, HandlerError> {
     let schema = RequestedSchema::new()
         .string("name", |field| field.with_default("John Doe"))
         .integer("age", |field| field.with_default(30.0))
@@ -91,14 +91,14 @@ async fn asks_with_defaults(ctx: Ctx) -> Result<String, HandlerError> {
             field.with_default("active")
         })
         .boolean("verified", |field| field.with_default(true));
-    asked(
+    elicit(
         &ctx,
         ElicitRequestFormParams::new("Please check your profile", schema),
     )
     .await
 }
 
-async fn asks_to_choose(ctx: Ctx) -> Result<String, HandlerError> {
+async fn elicit_enums(ctx: Ctx) -> Result<String, HandlerError> {
     let options = ["option1", "option2", "option3"];
     let old = LegacyTitledEnumSchema::new(["opt1", "opt2", "opt3"].map(str::to_owned).to_vec())
         .with_enum_names(
@@ -128,21 +128,20 @@ async fn asks_to_choose(ctx: Ctx) -> Result<String, HandlerError> {
             ],
             |field| field,
         );
-    asked(&ctx, ElicitRequestFormParams::new("Please choose", schema)).await
+    elicit(&ctx, ElicitRequestFormParams::new("Please choose", schema)).await
 }
 
-/// What the user has filled in, in the words of the suite.
-async fn asked(ctx: &Ctx, form: ElicitRequestFormParams) -> Result<String, HandlerError> {
-    let content: JsonObject = given(ctx.ask(form).await?)?;
+/// Elicits a form and returns the text that the suite expects.
+async fn elicit(ctx: &Ctx, form: ElicitRequestFormParams) -> Result<String, HandlerError> {
+    let content: JsonObject = accepted_content(ctx.ask(form).await?)?;
     Ok(format!(
         "Elicitation completed: action=accept, content={}",
         json!(content)
     ))
 }
 
-/// An old client waits on a stream that can be closed; a new one sends its request again by itself
-/// if it has to.
-async fn reconnects(ctx: Ctx) -> &'static str {
+/// Closes the stream of a legacy client, which then resumes it. A modern client has no such stream.
+async fn close_stream(ctx: Ctx) -> &'static str {
     if let Some(stream) = ctx.extensions().get::<StreamControl>() {
         stream.pause().await;
     }

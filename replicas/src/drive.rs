@@ -1,11 +1,9 @@
-//! The clients: each keeps one kind of state going until the time is over, and remembers what it
-//! was promised.
+//! The clients. Each exercises one kind of state until the time is over, and checks the answers.
 //!
-//! A request that a dying replica takes with it is made again, as any client would. What may not
-//! happen is a wrong answer.
+//! A request that is lost with a killed replica is retried. A wrong answer is an error.
 
+mod changes;
 mod handles;
-mod news;
 mod rounds;
 mod tasks;
 
@@ -22,12 +20,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-/// How many clients of each kind there are.
-const EACH: u64 = 4;
-/// How long a client goes on trying one thing before it is an answer that never came.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Number of clients of each kind.
+const CLIENTS_PER_KIND: u64 = 4;
+/// How long a client retries one operation before reporting a missing answer.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What the clients have seen, all together.
+/// The observations of all clients.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct ClientObservations {
     round_calls: AtomicU64,
@@ -39,10 +37,10 @@ pub(crate) struct ClientObservations {
     bumps: AtomicU64,
     listens: AtomicU64,
     events: AtomicU64,
-    /// Changes that some listener had to be told of.
-    owed: AtomicU64,
-    /// Requests that were lost on the way or met a store that was away, and were made again.
-    again: AtomicU64,
+    /// Changes that had to be delivered to a listener.
+    expected_deliveries: AtomicU64,
+    /// Requests that were lost, or failed because the store was not available, and were retried.
+    retries: AtomicU64,
     wrong: Mutex<Vec<String>>,
 }
 
@@ -59,7 +57,7 @@ fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// One client and all it needs.
+/// A client and its environment.
 #[derive(Clone)]
 pub(crate) struct Driver {
     client: Client,
@@ -69,17 +67,17 @@ pub(crate) struct Driver {
     name: String,
 }
 
-pub(crate) async fn run(url: &str, seconds: u64, seed: u64, ledger: &str) -> Result<()> {
+pub(crate) async fn run(url: &str, seconds: u64, seed: u64, operation_log: &str) -> Result<()> {
     let seen: Arc<ClientObservations> = Arc::default();
     let until = Instant::now() + Duration::from_secs(seconds);
     let mut random = Random::new(seed);
-    let mut running = JoinSet::new();
-    let watched = Arc::new(news::ObservedChanges::default());
-    for number in 0..EACH {
+    let mut clients = JoinSet::new();
+    let watched = Arc::new(changes::ObservedChanges::default());
+    for number in 0..CLIENTS_PER_KIND {
         let mut driver = |kind: &str| {
             let name = format!("{kind}{number}");
             let client = client(url, &name)?;
-            let (seen, random) = (Arc::clone(&seen), random.part());
+            let (seen, random) = (Arc::clone(&seen), random.split());
             Ok::<_, carryall::proto::BoxError>(Driver {
                 client,
                 seen,
@@ -88,25 +86,25 @@ pub(crate) async fn run(url: &str, seconds: u64, seed: u64, ledger: &str) -> Res
                 name,
             })
         };
-        running.spawn(rounds::run(driver("r")?));
-        running.spawn(handles::run(driver("h")?));
-        running.spawn(handles::spend(driver("s")?));
-        running.spawn(tasks::run(driver("t")?));
-        running.spawn(news::listen(driver("l")?, Arc::clone(&watched)));
+        clients.spawn(rounds::run(driver("r")?));
+        clients.spawn(handles::run(driver("h")?));
+        clients.spawn(handles::spend(driver("s")?));
+        clients.spawn(tasks::run(driver("t")?));
+        clients.spawn(changes::listen(driver("l")?, Arc::clone(&watched)));
         if number == 0 {
-            running.spawn(news::bump(driver("b")?, Arc::clone(&watched)));
+            clients.spawn(changes::bump(driver("b")?, Arc::clone(&watched)));
         }
     }
-    while let Some(ended) = running.join_next().await {
+    while let Some(ended) = clients.join_next().await {
         ended?;
     }
-    watched.judge(&seen);
-    for (line, times) in operation_log::counts(ledger)? {
+    watched.check(&seen);
+    for (line, times) in operation_log::counts(operation_log)? {
         if line.starts_with("spent ") && times > 1 {
             seen.wrong(format!("{line} {times} times"));
         }
     }
-    // The one line that the other half of the command reads.
+    // `cargo xtask replicas` parses this line.
     #[allow(clippy::print_stdout)]
     {
         println!("{}", serde_json::to_string(&*seen)?);
@@ -122,32 +120,32 @@ fn client(url: &str, name: &str) -> Result<Client> {
         .tasks()
         .timeout(Duration::from_secs(10))
         .on_elicit(async |question: ElicitRequestFormParams| {
-            named(&format!("to {}", question.message))
+            answer(&format!("to {}", question.message))
         })
         .build()?)
 }
 
-/// The answer that everybody gives: what was asked, so that a mix-up shows.
-fn named(name: &str) -> ElicitResult {
+/// Answers an elicitation with the question, so that mixed-up answers are detected.
+fn answer(name: &str) -> ElicitResult {
     ElicitResult::accept(JsonObject::from_iter([("name".to_owned(), name.into())]))
 }
 
 impl Driver {
-    fn goes_on(&self) -> bool {
+    fn is_running(&self) -> bool {
         Instant::now() < self.until
     }
 
-    /// A name that nothing else has.
-    fn fresh(&self, number: u64) -> String {
+    /// Returns a unique id.
+    fn unique_id(&self, number: u64) -> String {
         format!("{}-{number}", self.name)
     }
 
-    async fn pause(&mut self, most: u64) {
-        tokio::time::sleep(Duration::from_millis(self.random.below(most))).await;
+    async fn pause(&mut self, max_ms: u64) {
+        tokio::time::sleep(Duration::from_millis(self.random.below(max_ms))).await;
     }
 
-    /// Makes a request until it is answered. `None`, and that is noted, when it never is.
-    async fn insist<T, Fut>(&self, what: &str, request: impl Fn() -> Fut) -> Option<T>
+    /// Retries a request until it is answered. If it never is, records an error and returns `None`.
+    async fn retry<T, Fut>(&self, what: &str, request: impl Fn() -> Fut) -> Option<T>
     where
         Fut: Future<Output = Result<T, ClientError>>,
     {
@@ -155,8 +153,8 @@ impl Driver {
         loop {
             match request().await {
                 Ok(answer) => return Some(answer),
-                Err(error) if is_passing(&error) && begun.elapsed() < PATIENCE => {
-                    count(&self.seen.again);
+                Err(error) if is_transient(&error) && begun.elapsed() < RETRY_TIMEOUT => {
+                    count(&self.seen.retries);
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 Err(error) => {
@@ -168,8 +166,8 @@ impl Driver {
     }
 }
 
-/// Whether the way to the server or its store was interrupted, and it makes sense to try again.
-fn is_passing(error: &ClientError) -> bool {
+/// Whether the connection to the server or its store was interrupted, so that a retry makes sense.
+fn is_transient(error: &ClientError) -> bool {
     match error {
         ClientError::Call(CallError::NotMcp { status, .. }) => *status >= 500,
         ClientError::Call(_) => true,

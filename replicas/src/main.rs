@@ -1,9 +1,9 @@
-//! Every kind of state, on replicas that die: see `docs/reliability.md`. `cargo xtask replicas`
-//! runs both halves.
+//! Tests every kind of state on replicas that are killed: see `docs/reliability.md`. `cargo xtask
+//! replicas` runs both parts.
 //!
-//! `replicas serve --listen ADDR --store URL --keyring FILE --ledger FILE` is one replica.
-//! `replicas drive URL --seconds N --seed S --ledger FILE` is its clients, which print what they
-//! have seen as JSON.
+//! `replicas serve --listen ADDR --store URL --keyring FILE --operation-log FILE` runs one replica.
+//! `replicas drive URL --seconds N --seed S --operation-log FILE` runs the clients, which print their
+//! observations as JSON.
 
 mod drive;
 mod operation_log;
@@ -18,14 +18,14 @@ async fn main() -> Result<()> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .init();
-    let mut words = std::env::args().skip(1);
-    let command = words.next().unwrap_or_default();
-    let mut plain = Vec::new();
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_default();
+    let mut positional = Vec::new();
     let mut options = HashMap::new();
-    while let Some(word) = words.next() {
-        match word.strip_prefix("--") {
-            Some(name) => drop(options.insert(name.to_owned(), words.next().unwrap_or_default())),
-            None => plain.push(word),
+    while let Some(arg) = args.next() {
+        match arg.strip_prefix("--") {
+            Some(name) => drop(options.insert(name.to_owned(), args.next().unwrap_or_default())),
+            None => positional.push(arg),
         }
     }
     let option = |name: &str| {
@@ -34,13 +34,13 @@ async fn main() -> Result<()> {
             .cloned()
             .ok_or_else(|| format!("--{name} is missing"))
     };
-    match (command.as_str(), plain.as_slice()) {
+    match (command.as_str(), positional.as_slice()) {
         ("serve", []) => {
             serve::run(
                 &option("listen")?,
                 &option("store")?,
                 &option("keyring")?,
-                &option("ledger")?,
+                &option("operation-log")?,
             )
             .await
         }
@@ -49,7 +49,7 @@ async fn main() -> Result<()> {
                 url,
                 option("seconds")?.parse()?,
                 option("seed")?.parse()?,
-                &option("ledger")?,
+                &option("operation-log")?,
             )
             .await
         }

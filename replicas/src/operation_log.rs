@@ -1,11 +1,11 @@
-//! What has really happened: a file that outlives every replica, and that no store has a part in.
+//! Records the operations of all replicas in a file, independently of the store.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Lines of `WHAT ID`, each written in one piece.
+/// A file with lines of the form `OPERATION ID`, each appended with one write.
 #[derive(Debug)]
 pub(crate) struct OperationLog(File);
 
@@ -18,12 +18,12 @@ impl OperationLog {
             .map(Self)
     }
 
-    pub(crate) fn note(&self, what: &str, id: &str) -> io::Result<()> {
-        (&self.0).write_all(format!("{what} {id}\n").as_bytes())
+    pub(crate) fn append(&self, operation: &str, id: &str) -> io::Result<()> {
+        (&self.0).write_all(format!("{operation} {id}\n").as_bytes())
     }
 }
 
-/// How often each line is there.
+/// Counts the occurrences of each line.
 pub(crate) fn counts(path: impl AsRef<Path>) -> io::Result<HashMap<String, u32>> {
     let mut counts = HashMap::new();
     for line in std::fs::read_to_string(path)?.lines() {

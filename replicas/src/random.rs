@@ -1,6 +1,6 @@
-//! Choices that a seed repeats.
+//! Reproducible random choices.
 
-/// A small generator (`splitmix64`): good enough to choose by, and the same everywhere.
+/// A `splitmix64` generator: simple, and the same on every platform.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
@@ -17,13 +17,13 @@ impl Random {
         bits ^ (bits >> 31)
     }
 
-    /// From 0 up to `end`, which is not among them.
+    /// Returns a number from 0 to `end`, exclusive.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end.max(1)
     }
 
-    /// A generator of its own for a part of the work.
-    pub(crate) fn part(&mut self) -> Self {
+    /// Returns an independent generator.
+    pub(crate) fn split(&mut self) -> Self {
         Self(self.next())
     }
 }

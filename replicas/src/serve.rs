@@ -1,4 +1,4 @@
-//! One replica: a tool for each kind of state.
+//! A replica, with a tool for each kind of state.
 
 use crate::operation_log::OperationLog;
 use carryall::server::{
@@ -18,11 +18,16 @@ use tokio::time::sleep;
 pub(crate) const COUNTER: &str = "replicas://counter";
 const LEASE: Duration = Duration::from_secs(3);
 
-pub(crate) async fn run(listen: &str, store: &str, keyring: &str, ledger: &str) -> Result<()> {
+pub(crate) async fn run(
+    listen: &str,
+    store: &str,
+    keyring: &str,
+    operation_log: &str,
+) -> Result<()> {
     let builder = Server::new("replicas", env!("CARGO_PKG_VERSION"))
         .keyring(keyring_from_file(keyring)?)
         .replicated()
-        .state(Arc::new(OperationLog::open(ledger)?))
+        .state(Arc::new(OperationLog::open(operation_log)?))
         .tasks(
             TaskOptions::new()
                 .lease(LEASE)
@@ -32,7 +37,7 @@ pub(crate) async fn run(listen: &str, store: &str, keyring: &str, ledger: &str) 
     let builder = match store.split_once(':').map_or(store, |(kind, _)| kind) {
         "postgres" => builder.store(Postgres::connect(store).await?),
         "redis" => builder.store(Redis::connect(store).await?),
-        other => return Err(format!("{other:?} is no store that this program knows").into()),
+        other => return Err(format!("unknown store {other:?}").into()),
     };
     let server = tools(builder).build()?;
     serve(listen.to_owned(), server).await
@@ -59,19 +64,19 @@ fn tools(builder: ServerBuilder) -> ServerBuilder {
 }
 
 #[derive(Deserialize, JsonSchema)]
-struct Named {
+struct NameAnswer {
     name: String,
 }
 
 #[derive(Deserialize, JsonSchema)]
-struct Id {
+struct IdArgs {
     id: String,
 }
 
-/// Two questions, one after the other, with something in between that is remembered.
-async fn rounds(ctx: Ctx, args: Id) -> Result<String, HandlerError> {
+/// Elicits two names, one after the other, with a stored value in between.
+async fn rounds(ctx: Ctx, args: IdArgs) -> Result<String, HandlerError> {
     let ElicitOutcome::Accepted(first) = ctx
-        .ask(Form::<Named>::new(format!("First of {}?", args.id)))
+        .ask(Form::<NameAnswer>::new(format!("First of {}?", args.id)))
         .await?
     else {
         return Err(HandlerError::new("declined"));
@@ -82,7 +87,7 @@ async fn rounds(ctx: Ctx, args: Id) -> Result<String, HandlerError> {
         })
         .await?;
     let ElicitOutcome::Accepted(second) = ctx
-        .ask(Form::<Named>::new(format!("Second of {}?", args.id)))
+        .ask(Form::<NameAnswer>::new(format!("Second of {}?", args.id)))
         .await?
     else {
         return Err(HandlerError::new("declined"));
@@ -100,13 +105,13 @@ impl HandleState for Bag {
 }
 
 #[derive(Deserialize, JsonSchema)]
-struct Mint {
+struct MintArgs {
     once: bool,
     sealed: bool,
     item: String,
 }
 
-async fn mint(ctx: Ctx, args: Mint) -> Result<String, HandlerError> {
+async fn mint(ctx: Ctx, args: MintArgs) -> Result<String, HandlerError> {
     let mut new = ctx.handle(Bag {
         items: vec![args.item],
     });
@@ -122,13 +127,13 @@ async fn mint(ctx: Ctx, args: Mint) -> Result<String, HandlerError> {
 }
 
 #[derive(Deserialize, JsonSchema)]
-struct Add {
+struct AddItemArgs {
     bag: Handle<Bag>,
     item: String,
 }
 
-/// Adds what is not there yet: a client that has lost the answer may well ask again.
-async fn add(ctx: Ctx, args: Add) -> Result<String, HandlerError> {
+/// Adds an item unless it is present: a client that has lost the answer retries.
+async fn add(ctx: Ctx, args: AddItemArgs) -> Result<String, HandlerError> {
     let all = ctx.change_handle(&args.bag, |bag| {
         if !bag.items.contains(&args.item) {
             bag.items.push(args.item.clone());
@@ -139,20 +144,20 @@ async fn add(ctx: Ctx, args: Add) -> Result<String, HandlerError> {
 }
 
 #[derive(Deserialize, JsonSchema)]
-struct Bagged {
+struct BagArgs {
     bag: Handle<Bag>,
 }
 
-async fn look(ctx: Ctx, args: Bagged) -> Result<String, HandlerError> {
+async fn look(ctx: Ctx, args: BagArgs) -> Result<String, HandlerError> {
     Ok(ctx.open_handle(&args.bag).await?.items.join(" "))
 }
 
-/// Uses a handle up, and says so in the ledger.
-async fn spend(ctx: Ctx, args: Bagged) -> Result<String, HandlerError> {
+/// Uses a single-use handle and records it in the operation log.
+async fn spend(ctx: Ctx, args: BagArgs) -> Result<String, HandlerError> {
     match ctx.open_handle(&args.bag).await {
         Ok(bag) => {
             let item = bag.items.join(" ");
-            note(&ctx, "spent", &item)?;
+            record(&ctx, "spent", &item)?;
             Ok(item)
         }
         Err(HandleError::Unknown { .. }) => Ok("gone".to_owned()),
@@ -161,14 +166,14 @@ async fn spend(ctx: Ctx, args: Bagged) -> Result<String, HandlerError> {
 }
 
 #[derive(Deserialize, JsonSchema)]
-struct Work {
+struct WorkArgs {
     id: String,
     steps: u64,
     ask: bool,
 }
 
-/// Long work in steps, with a question inside.
-async fn work(ctx: Ctx, args: Work) -> Result<String, HandlerError> {
+/// Works in steps, with an elicitation in the middle.
+async fn work(ctx: Ctx, args: WorkArgs) -> Result<String, HandlerError> {
     let mut done = Vec::new();
     for step in 0..args.steps {
         let key = format!("step-{step}");
@@ -180,28 +185,27 @@ async fn work(ctx: Ctx, args: Work) -> Result<String, HandlerError> {
             .await?;
         done.push(outcome);
         if args.ask && step == args.steps / 2 {
-            let ElicitOutcome::Accepted(named) = ctx
-                .ask(Form::<Named>::new(format!("Who wants {}?", args.id)))
+            let ElicitOutcome::Accepted(answer) = ctx
+                .ask(Form::<NameAnswer>::new(format!("Who wants {}?", args.id)))
                 .await?
             else {
                 return Err(HandlerError::new("declined"));
             };
-            done.push(named.name);
+            done.push(answer.name);
         }
     }
     Ok(done.join(" "))
 }
 
-/// Changes a part of the resource, and says so to all listeners.
-async fn bump(ctx: Ctx, args: Id) -> Result<String, HandlerError> {
-    note(&ctx, "bumped", &args.id)?;
-    // Below the resource that everybody listens to, so that each change can be told from the
-    // others.
+/// Changes a part of the resource and notifies all listeners.
+async fn bump(ctx: Ctx, args: IdArgs) -> Result<String, HandlerError> {
+    record(&ctx, "bumped", &args.id)?;
+    // A URI below the resource that the clients subscribe to, so that each change is identifiable.
     ctx.resource_updated(&format!("{COUNTER}/{}", args.id));
     Ok(args.id)
 }
 
-fn note(ctx: &Ctx, what: &str, id: &str) -> Result<(), HandlerError> {
-    let ledger: &Arc<OperationLog> = ctx.state().ok_or("no ledger")?;
-    Ok(ledger.note(what, id)?)
+fn record(ctx: &Ctx, operation: &str, id: &str) -> Result<(), HandlerError> {
+    let log: &Arc<OperationLog> = ctx.state().ok_or("no operation log")?;
+    Ok(log.append(operation, id)?)
 }

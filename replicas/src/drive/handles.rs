@@ -1,15 +1,15 @@
-//! Handles: minted on one replica, changed and used on others.
+//! Handles that are created on one replica, and changed and used on others.
 
 use super::{Driver, count};
 use serde_json::{Value, json};
 
-/// Bags that are filled, item by item.
+/// Creates bags and fills them item by item.
 pub(super) async fn run(mut driver: Driver) {
     for number in 0.. {
-        if !driver.goes_on() {
+        if !driver.is_running() {
             return;
         }
-        let id = driver.fresh(number);
+        let id = driver.unique_id(number);
         let Some(bag) = call(
             &driver,
             "mint",
@@ -29,7 +29,7 @@ pub(super) async fn run(mut driver: Driver) {
                 if all != expected {
                     driver
                         .seen
-                        .wrong(format!("{id}: {all:?} instead of {expected:?}"));
+                        .wrong(format!("{id}: expected {expected:?}, found {all:?}"));
                 }
             }
             driver.pause(50).await;
@@ -37,18 +37,19 @@ pub(super) async fn run(mut driver: Driver) {
         if let Some(all) = call(&driver, "look", json!({"bag": bag})).await
             && all != expected
         {
-            driver.seen.wrong(format!("{id}: {all:?} in the end"));
+            driver.seen.wrong(format!("{id}: {all:?} at the end"));
         }
     }
 }
 
-/// Handles for a single use, used by three at once. The ledger tells how often that has worked.
+/// Creates single-use handles and uses each three times at once. The operation log records the
+/// successful uses.
 pub(super) async fn spend(mut driver: Driver) {
     for number in 0.. {
-        if !driver.goes_on() {
+        if !driver.is_running() {
             return;
         }
-        let id = driver.fresh(number);
+        let id = driver.unique_id(number);
         let sealed = driver.random.below(2) == 0;
         let Some(bag) = call(
             &driver,
@@ -64,7 +65,7 @@ pub(super) async fn spend(mut driver: Driver) {
         let good = [used.0, used.1, used.2]
             .iter()
             .flatten()
-            .filter(|said| **said == id)
+            .filter(|item| **item == id)
             .count();
         count(&driver.seen.single_uses);
         if good > 1 {
@@ -77,7 +78,7 @@ pub(super) async fn spend(mut driver: Driver) {
 async fn call(driver: &Driver, tool: &str, arguments: Value) -> Option<String> {
     let what = format!("{}: {tool}", driver.name);
     driver
-        .insist(&what, || async {
+        .retry(&what, || async {
             driver.client.call(tool, &arguments).typed::<String>().await
         })
         .await

@@ -1,17 +1,17 @@
-//! Calls in three rounds, each on whichever replica.
+//! Calls in three rounds, each on any replica.
 
 use super::{Driver, count};
 use serde_json::json;
 
 pub(super) async fn run(mut driver: Driver) {
     for number in 0.. {
-        if !driver.goes_on() {
+        if !driver.is_running() {
             return;
         }
-        let id = driver.fresh(number);
+        let id = driver.unique_id(number);
         let client = driver.client.clone();
         let answer = driver
-            .insist(&id, || async {
+            .retry(&id, || async {
                 client
                     .call("rounds", json!({"id": id}))
                     .typed::<String>()

@@ -1,21 +1,21 @@
-//! Tasks with questions inside, watched to their end and beyond.
+//! Tasks that ask for input, checked when they end and again at the end of the run.
 
 use super::{Driver, count};
 use carryall::client::{ClientError, RoundOutcome, TaskHandle, ToolValue};
 use serde_json::json;
 
 pub(super) async fn run(mut driver: Driver) {
-    let mut ends = Vec::new();
+    let mut outcomes = Vec::new();
     for number in 0.. {
-        if !driver.goes_on() {
+        if !driver.is_running() {
             break;
         }
-        let id = driver.fresh(number);
+        let id = driver.unique_id(number);
         let (steps, ask) = (4 + driver.random.below(12), driver.random.below(2) == 0);
         let arguments = json!({"id": id, "steps": steps, "ask": ask});
-        // A creation whose answer got lost is made again, and the first task ends with its time.
+        // If the answer is lost, the task is created again, and the first one expires.
         let created = driver
-            .insist(&id, || async {
+            .retry(&id, || async {
                 driver.client.call("work", &arguments).once().await
             })
             .await;
@@ -28,7 +28,7 @@ pub(super) async fn run(mut driver: Driver) {
             None => continue,
         };
         let result = driver
-            .insist(&id, || handle.wait_for::<ToolValue<String>>())
+            .retry(&id, || handle.wait_for::<ToolValue<String>>())
             .await;
         let Some(result) = result else { continue };
         let mut expected = Vec::new();
@@ -42,26 +42,31 @@ pub(super) async fn run(mut driver: Driver) {
         if result != expected.join(" ") {
             driver.seen.wrong(format!("{id}: {result}"));
         }
-        ends.extend(end(&driver, &handle).await.map(|end| (handle, end)));
+        outcomes.extend(
+            final_state(&driver, &handle)
+                .await
+                .map(|state| (handle, state)),
+        );
         count(&driver.seen.tasks);
     }
-    // Nobody who has lost a task may write a second end, however late.
-    for (handle, first) in ends {
-        if let Some(now) = end(&driver, &handle).await
+    // A worker that has lost its lease must not overwrite the outcome, however late.
+    for (handle, first) in outcomes {
+        if let Some(now) = final_state(&driver, &handle).await
             && now != first
         {
-            driver
-                .seen
-                .wrong(format!("{}: ended twice: {first} and {now}", driver.name));
+            driver.seen.wrong(format!(
+                "{}: outcome changed from {first} to {now}",
+                driver.name
+            ));
         }
     }
 }
 
-/// All there is to say of a task that has ended.
-async fn end(driver: &Driver, handle: &TaskHandle) -> Option<String> {
+/// Returns the final state of a task as JSON.
+async fn final_state(driver: &Driver, handle: &TaskHandle) -> Option<String> {
     let ended = || async {
         let task = handle.get().await?;
         serde_json::to_string(&task).map_err(|error| ClientError::Request(error.to_string()))
     };
-    driver.insist(handle.id(), ended).await
+    driver.retry(handle.id(), ended).await
 }

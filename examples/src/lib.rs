@@ -1,12 +1,13 @@
-//! What the examples share: several replicas of a server behind a balancer.
+//! Shared code of the examples: several replicas of a server behind a balancer.
 
 use carryall::proto::SharedService;
 use carryall::{Keyring, Result, Server};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Returns a service that sends each request to the next replica, as a balancer without affinity
-/// does. The background work of the replicas is done until the program ends.
+/// Returns a service that sends each request to the next replica, like a balancer without affinity.
+///
+/// Spawns tasks for the background work of the replicas, which run until the program ends.
 ///
 /// # Panics
 /// Outside of a tokio runtime.
@@ -23,11 +24,11 @@ pub fn round_robin(replicas: Vec<Server>) -> SharedService {
     })
 }
 
-/// Keys that all replicas have. A real server reads them from a file or its environment, see
+/// Returns the keyring that all replicas share. A real server reads it from a file or its environment, see
 /// [`keyring_from_file`](carryall::server::keyring_from_file).
 ///
 /// # Errors
-/// Never, as long as the text is a keyring.
+/// Never: the text is a valid keyring.
 pub fn keyring() -> Result<Keyring> {
     Ok(format!("1 {}", "5a".repeat(32)).parse()?)
 }

@@ -1,4 +1,4 @@
-//! Each example runs to its end, which it only reaches if all that it says is so.
+//! Runs each example. The examples check their results and fail if one is wrong.
 
 use std::process::Command;
 

@@ -1,7 +1,7 @@
-//! Remembers something between calls: a basket that any replica finds by its handle.
+//! Keeps state between calls: a basket that every replica can open by its handle.
 //!
-//! To the client the handle is a string, which the model carries from one call to the next. The
-//! receipt is a handle for one use: of many who redeem it at the same time, one succeeds.
+//! To the client, the handle is a string that the model passes from one call to the next. The receipt
+//! is a single-use handle: of several concurrent uses, one succeeds.
 
 // Printing is what an example is for.
 #![allow(clippy::print_stdout)]
@@ -38,7 +38,7 @@ async fn create_basket(ctx: Ctx) -> Result<String, HandlerError> {
     Ok(ctx.handle(Basket::default()).store().await?.to_string())
 }
 
-/// Puts something into a basket
+/// Adds an item to a basket
 #[tool]
 async fn add_item(
     ctx: Ctx,
@@ -54,7 +54,7 @@ async fn add_item(
     Ok(format!("{} items", count.await?))
 }
 
-/// Empties a basket and returns a receipt, which is good for one use
+/// Empties a basket and returns a receipt, which can be used once
 #[tool]
 async fn check_out(
     ctx: Ctx,
@@ -69,7 +69,7 @@ async fn check_out(
         .to_string())
 }
 
-/// Hands out what was paid for
+/// Returns the items of a receipt
 #[tool]
 async fn redeem(
     ctx: Ctx,
@@ -80,7 +80,7 @@ async fn redeem(
 }
 
 fn replica(store: &Memory) -> Result<Server> {
-    // A fleet has Postgres or Redis here. The replicas of this example are in one process.
+    // A real deployment uses Postgres or Redis. The replicas of this example are in one process.
     let server = Server::new("shop", "1.0.0")
         .keyring(keyring()?)
         .store(store.clone());
@@ -100,13 +100,13 @@ async fn main() -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let client = Client::builder().service(round_robin(replicas)).build()?;
     let basket: String = client.call("create_basket", ()).typed().await?;
-    println!("a basket: {basket}");
+    println!("basket: {basket}");
     for item in ["shoes", "socks"] {
-        let said: String = client
+        let answer: String = client
             .call("add_item", json!({"basket": basket, "item": item}))
             .typed()
             .await?;
-        println!("{item}: {said}");
+        println!("{item}: {answer}");
     }
     let receipt: String = client
         .call("check_out", json!({"basket": basket}))
@@ -115,7 +115,7 @@ async fn main() -> Result<()> {
     let late = client
         .call("add_item", json!({"basket": basket, "item": "hat"}))
         .await?;
-    assert!(late.failed(), "the basket is gone");
+    assert!(late.failed(), "the basket was removed");
     println!("too late: {}", carryall::client::text_of(&late));
     let redeem = || async { client.call("redeem", json!({"receipt": receipt})).await };
     let (one, two, three) = tokio::join!(redeem(), redeem(), redeem());
@@ -123,7 +123,7 @@ async fn main() -> Result<()> {
         .into_iter()
         .filter(|result| !result.failed())
         .collect();
-    assert_eq!(good.len(), 1, "a receipt is good for one use");
+    assert_eq!(good.len(), 1, "a receipt can be used once");
     let got = carryall::client::text_of(&good[0]);
     println!("redeemed once: {got}");
     assert_eq!(got, "shoes, socks");

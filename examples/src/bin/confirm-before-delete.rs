@@ -1,8 +1,7 @@
-//! Asks the user in the middle of a call.
+//! Asks the user for confirmation during a call.
 //!
-//! The question, its answer and what comes after it may each be on another replica: what the call
-//! has learned so far rides with the client, sealed. `ctx.once` keeps the snapshot from being taken
-//! again in the next round.
+//! Each round of the call may run on another replica: the state of the call is sealed and travels with
+//! the client. `ctx.once` prevents a second snapshot in the next round.
 
 // Printing is what an example is for.
 #![allow(clippy::print_stdout)]
@@ -22,7 +21,7 @@ struct Confirm {
     reason: Option<String>,
 }
 
-/// How many snapshots were taken, on all replicas together.
+/// Counts the snapshots taken by all replicas.
 #[derive(Default)]
 struct Snapshots {
     taken: AtomicU32,
@@ -66,7 +65,7 @@ fn replica(snapshots: &Arc<Snapshots>) -> Result<Server> {
     Ok(server.state(Arc::clone(snapshots)).tool(delete).build()?)
 }
 
-/// The user, who deletes nothing that is important.
+/// Answers for the user, who declines to delete important folders.
 async fn user(question: ElicitRequestFormParams) -> ElicitResult {
     println!("user is asked: {}", question.message);
     let sure = !question.message.contains("important");
@@ -87,17 +86,17 @@ async fn main() -> Result<()> {
         ("/old", "/old is gone (snapshot 1, no reason)"),
         ("/important", "/important is still there"),
     ] {
-        let said: String = client
+        let answer: String = client
             .call("delete", json!({"folder": folder}))
             .typed()
             .await?;
-        println!("{said}");
-        assert_eq!(said, expected);
+        println!("{answer}");
+        assert_eq!(answer, expected);
     }
     assert_eq!(
         snapshots.taken.load(Ordering::Relaxed),
         2,
-        "one snapshot for each call, however many rounds it took"
+        "one snapshot per call, whatever the number of rounds"
     );
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Changes on one replica, heard by listeners on all of them.
+//! Notifies listeners on all replicas of a change on one of them.
 //!
-//! The prices live in the store that the replicas share. Whoever changes one says so, and every
-//! listener is told, whichever replica holds its stream.
+//! The replicas share the price and a store. The tool that changes the price calls
+//! `resource_updated`, and every listener is notified, whichever replica serves its stream.
 
 // Printing is what an example is for.
 #![allow(clippy::print_stdout)]
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 const PRICE: &str = "shop://price";
 
-/// What all replicas see; a database in a real fleet.
+/// State that all replicas share. A real deployment uses a database.
 #[derive(Clone, Default)]
 struct Price(Arc<Mutex<u32>>);
 
@@ -73,7 +73,7 @@ async fn main() -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let client = Client::builder().service(round_robin(replicas)).build()?;
     let filter = || SubscriptionFilter::new().with_resource_subscriptions(vec![PRICE.to_owned()]);
-    // One stream after the other goes to the next replica, so there is a listener on each.
+    // The balancer opens each stream on the next replica, so each replica has a listener.
     let mut listeners = Vec::new();
     for _ in 0..3 {
         listeners.push(client.listen(filter()).await?);
@@ -84,14 +84,14 @@ async fn main() -> Result<()> {
             .typed()
             .await?;
         for (number, listener) in listeners.iter_mut().enumerate() {
-            let told = tokio::time::timeout(Duration::from_secs(10), listener.next()).await?;
+            let change = tokio::time::timeout(Duration::from_secs(10), listener.next()).await?;
             assert!(
-                matches!(told, Some(Ok(Change::Resource(uri))) if *uri == *PRICE),
-                "listener {number} is told"
+                matches!(change, Some(Ok(Change::Resource(uri))) if *uri == *PRICE),
+                "listener {number} is notified"
             );
         }
         let now = price(&client).await?;
-        println!("three listeners on three replicas were told: {now} cents");
+        println!("three listeners on three replicas were notified: {now} cents");
         assert_eq!(now, cents.to_string());
     }
     Ok(())

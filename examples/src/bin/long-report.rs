@@ -1,8 +1,8 @@
-//! Long work as a task, with a question inside.
+//! Runs long work as a task that asks the user a question.
 //!
-//! The call is answered at once. The client waits for the result as if nothing had happened,
-//! answers what the task asks, and could keep the task's name and come back after a restart, which
-//! the second half of this example does.
+//! The call is answered immediately. The client waits for the result and answers the elicitation of
+//! the task. The second part of this example stores the id of a task and waits with another client, as
+//! after a restart.
 
 // Printing is what an example is for.
 #![allow(clippy::print_stdout)]
@@ -28,14 +28,12 @@ struct Format {
     pages: u32,
 }
 
-/// Each chapter is recorded when it is written: if this process dies, another one goes on after the
-/// last one.
+/// Writes a report. `ctx.once` records each chapter: if this process dies, another one continues after
+/// the last recorded chapter.
 async fn report(ctx: Ctx, order: Order) -> Result<String, HandlerError> {
-    let ElicitOutcome::Accepted(format) = ctx
-        .ask(Form::<Format>::new("How many pages shall it have?"))
-        .await?
+    let ElicitOutcome::Accepted(format) = ctx.ask(Form::<Format>::new("How many pages?")).await?
     else {
-        return Ok("no report then".into());
+        return Ok("no report".into());
     };
     let mut chapters = Vec::new();
     for number in 1..=3 {
@@ -64,7 +62,7 @@ fn replica(store: &Memory) -> Result<Server> {
         .description("Writes a report")
         .as_task(TaskSupport::Always)
         .resumable();
-    // A fleet has Postgres or Redis here. The replicas of this example are in one process.
+    // A real deployment uses Postgres or Redis. The replicas of this example are in one process.
     let server = Server::new("reports", "1.0.0")
         .keyring(keyring()?)
         .store(store.clone());
@@ -96,20 +94,20 @@ async fn main() -> Result<()> {
     let expected =
         |subject: &str| format!("{subject} on 12 pages: chapter 1, chapter 2, chapter 3");
 
-    let told = |task: &carryall::types::Task| {
+    let print_status = |task: &carryall::types::Task| {
         println!(
             "  {:?} {}",
             task.status,
             task.status_message.as_deref().unwrap_or("")
         )
     };
-    let said: String = client()?
+    let report: String = client()?
         .call("report", json!({"subject": "whales"}))
-        .on_task(told)
+        .on_task(print_status)
         .typed()
         .await?;
-    println!("{said}");
-    assert_eq!(said, expected("whales"));
+    println!("{report}");
+    assert_eq!(report, expected("whales"));
 
     let RoundOutcome::Task(task) = client()?
         .call("report", json!({"subject": "ships"}))
@@ -118,14 +116,14 @@ async fn main() -> Result<()> {
     else {
         return Err("the report is always a task".into());
     };
-    let kept = task.id().to_owned();
+    let id = task.id().to_owned();
     drop(task);
     println!(
-        "a client has ended, and another one comes back for {} characters of a name",
-        kept.len()
+        "another client waits for the task, whose id has {} characters",
+        id.len()
     );
-    let said = client()?.task(kept).wait_for::<ToolValue<String>>().await?;
-    println!("{said}");
-    assert_eq!(said, expected("ships"));
+    let report = client()?.task(id).wait_for::<ToolValue<String>>().await?;
+    println!("{report}");
+    assert_eq!(report, expected("ships"));
     Ok(())
 }

@@ -1,11 +1,11 @@
 // A client of the TypeScript SDK v1 (2025-11-25) behind a round-robin balancer: `client.mjs URL ROUNDS`.
-// Each round is a plain call, a call with progress notifications and a call that asks the user. Prints what happened as JSON.
+// Each round is a plain call, a call with progress notifications and a call with an elicitation. Prints a report as JSON.
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { ElicitRequestSchema } from "@modelcontextprotocol/sdk/types.js";
 
 const [url, rounds] = [process.argv[2], Number(process.argv[3])];
-const seen = { calls: 0, notifications: 0, elicitations: 0, again: 0, wrong: [], statuses: {}, replicas: {} };
+const seen = { calls: 0, notifications: 0, elicitations: 0, retried: 0, wrong: [], statuses: {}, replicas: {} };
 
 const counting = async (input, init) => {
   const response = await fetch(input, init);
@@ -22,7 +22,7 @@ client.setRequestHandler(ElicitRequestSchema, async () => {
 client.onerror = () => {};
 await client.connect(new StreamableHTTPClientTransport(new URL(url), { fetch: counting }));
 
-// A call that was lost with the replica that ran it is made again, as a person would; everything else is a finding.
+// A call that was lost with its replica is retried. Any other failure is reported.
 const call = async (name, args, options) => {
   for (let attempt = 0; ; attempt += 1) {
     try {
@@ -31,7 +31,7 @@ const call = async (name, args, options) => {
       return result.content?.[0]?.text ?? "";
     } catch (error) {
       if (attempt === 8) throw error;
-      seen.again += 1;
+      seen.retried += 1;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
@@ -44,11 +44,11 @@ for (let round = 0; round < rounds; round += 1) {
   const who = await call("whoami", {});
   expect("whoami", who, "replica ");
   seen.replicas[who] = (seen.replicas[who] ?? 0) + 1;
-  let heard = 0;
-  const counted = await call("countdown", { from: 2, pause_ms: 11 }, { onprogress: () => (heard += 1) });
+  let progress = 0;
+  const counted = await call("countdown", { from: 2, pause_ms: 11 }, { onprogress: () => (progress += 1) });
   expect("countdown", counted, "Counted down from 2");
-  if (heard === 0) seen.wrong.push(`countdown ${round}: no progress`);
-  seen.notifications += heard;
+  if (progress === 0) seen.wrong.push(`countdown ${round}: no progress`);
+  seen.notifications += progress;
   expect("book_table", await call("book_table", { restaurant: "Ada's" }), "A table for 3 at Ada's on 2027-01-02");
 }
 await client.close();

@@ -15,7 +15,7 @@ from mcp.client.streamable_http import streamablehttp_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 
 URL, ROUNDS = sys.argv[1], int(sys.argv[2])
-seen = {"calls": 0, "notifications": 0, "elicitations": 0, "again": 0, "wrong": []}
+seen = {"calls": 0, "notifications": 0, "elicitations": 0, "retried": 0, "wrong": []}
 statuses, replicas = collections.Counter(), collections.Counter()
 
 
@@ -35,7 +35,7 @@ async def accept(_context, _params):
 
 
 async def call(session, name, arguments, on_progress=None):
-    """A call that was lost with the replica that ran it is made again, as a person would."""
+    """Calls a tool. A call that was lost with its replica is retried."""
     limit = datetime.timedelta(seconds=10)
     for attempt in range(9):
         try:
@@ -43,7 +43,7 @@ async def call(session, name, arguments, on_progress=None):
         except Exception:
             if attempt == 8:
                 raise
-            seen["again"] += 1
+            seen["retried"] += 1
             await asyncio.sleep(0.1)
             continue
         seen["calls"] += 1
@@ -63,16 +63,16 @@ async def main():
                 who = await call(session, "whoami", {})
                 expect("whoami", who, "replica ")
                 replicas[who] += 1
-                heard = []
+                updates = []
 
                 async def progress(done, _total, _message):
-                    heard.append(done)
+                    updates.append(done)
 
                 counted = await call(session, "countdown", {"from": 2, "pause_ms": 11}, progress)
                 expect("countdown", counted, "Counted down from 2")
-                if not heard:
+                if not updates:
                     seen["wrong"].append(f"countdown {round}: no progress")
-                seen["notifications"] += len(heard)
+                seen["notifications"] += len(updates)
                 booked = await call(session, "book_table", {"restaurant": "Ada's"})
                 expect("book_table", booked, "A table for 3 at Ada's on 2027-01-02")
     print(json.dumps({**seen, "statuses": statuses, "replicas": replicas}))

@@ -1,4 +1,4 @@
-"""FastMCP's client. usage: fastmcp_client.py http URL | stdio COMMAND [ARG...]; prints what it got as JSON."""
+"""FastMCP's client. usage: fastmcp_client.py http URL | stdio COMMAND [ARG...]; prints the results as JSON."""
 
 import asyncio
 import json

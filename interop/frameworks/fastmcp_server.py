@@ -16,7 +16,7 @@ class Booking:
 
 @mcp.tool
 def echo(text: str) -> str:
-    """Gives back what it was given"""
+    """Returns its argument"""
     return text
 
 

@@ -12,12 +12,12 @@ import checks
 
 
 async def booked(_context, params):
-    checks.want("expect you" in params.message, params.message)
+    checks.ensure("expect you" in params.message, params.message)
     return types.ElicitResult(action="accept", content={"date": "2026-08-01", "guests": 4})
 
 
 async def model(_context, params):
-    text = types.TextContent(type="text", text=checks.heard(params.messages[0]))
+    text = types.TextContent(type="text", text=checks.model_answer(params.messages[0]))
     return types.CreateMessageResult(role="assistant", model="interop-model", content=text)
 
 
@@ -53,8 +53,8 @@ class Adapter:
         await self.session.set_logging_level(level)
         return await self.session.call_tool(tool, {})
 
-    async def give_up(self, tool, arguments, seconds):
-        # This SDK tells nobody when a call is cancelled, so the notification is ours, with the id that comes next.
+    async def cancel(self, tool, arguments, seconds):
+        # This SDK sends no notification when a call is cancelled, so this sends it, with the id of the next request.
         call = types.CallToolRequest(params=types.CallToolRequestParams(name=tool, arguments=arguments))
         number = self.session._request_id
         limit = timedelta(seconds=10)
@@ -87,7 +87,7 @@ class Adapter:
 
 
 async def main():
-    _, place, args = checks.target(__doc__)
+    _, server, args = checks.target(__doc__)
     messages, events = [], set()
 
     async def log(params):
@@ -100,8 +100,8 @@ async def main():
             case types.ResourceUpdatedNotification():
                 events.add("notice")
 
-    server = StdioServerParameters(command=place, args=args or [])
-    async with streamable_http_client(place) if args is None else stdio_client(server) as (read, write, *_):
+    server = StdioServerParameters(command=server, args=args or [])
+    async with streamable_http_client(server) if args is None else stdio_client(server) as (read, write, *_):
         session = ClientSession(
             read,
             write,

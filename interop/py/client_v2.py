@@ -14,12 +14,12 @@ LOG_LEVEL = "io.modelcontextprotocol/logLevel"
 
 
 async def booked(_context, params):
-    checks.want("expect you" in params.message, params.message)
+    checks.ensure("expect you" in params.message, params.message)
     return types.ElicitResult(action="accept", content={"date": "2026-08-01", "guests": 4})
 
 
 async def model(_context, params):
-    text = types.TextContent(type="text", text=checks.heard(params.messages[0]))
+    text = types.TextContent(type="text", text=checks.model_answer(params.messages[0]))
     return types.CreateMessageResult(role="assistant", model="interop-model", content=text)
 
 
@@ -56,7 +56,7 @@ class Adapter:
         await self.client.set_logging_level(level)
         return await self.client.call_tool(tool, {})
 
-    async def give_up(self, tool, arguments, seconds):
+    async def cancel(self, tool, arguments, seconds):
         task = asyncio.create_task(self.client.call_tool(tool, arguments))
         await asyncio.sleep(seconds)
         task.cancel()
@@ -71,12 +71,12 @@ class Adapter:
             await self.client.unsubscribe_resource(uri)
             return
         async with self.client.listen(tools_list_changed=True, resource_subscriptions=[uri]) as subscription:
-            checks.want(subscription.honored.tools_list_changed, subscription.honored)
-            task = asyncio.create_task(self.hear(subscription, uri))
+            checks.ensure(subscription.honored.tools_list_changed, subscription.honored)
+            task = asyncio.create_task(self.receive_events(subscription, uri))
             yield self.events
             task.cancel()
 
-    async def hear(self, subscription, uri):
+    async def receive_events(self, subscription, uri):
         async for event in subscription:
             match event:
                 case ToolsListChanged():
@@ -98,7 +98,7 @@ class Adapter:
 
 
 async def main():
-    era, place, args = checks.target(__doc__)
+    era, server, args = checks.target(__doc__)
     messages, events = [], set()
 
     async def log(params):
@@ -112,8 +112,8 @@ async def main():
                 events.add("notice")
 
     client = Client(
-        place if args is None else StdioServerParameters(command=place, args=args),
-        # `auto` asks `server/discover` first and falls back to the old handshake: it must not have to.
+        server if args is None else StdioServerParameters(command=server, args=args),
+        # `auto` tries `server/discover` first and falls back to the handshake, which must not be necessary.
         mode="auto" if era == "modern" else "legacy",
         elicitation_callback=booked,
         sampling_callback=model,

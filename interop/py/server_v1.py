@@ -13,7 +13,7 @@ from mcp.shared.exceptions import McpError
 import tour
 
 server = FastMCP("interop-python-v1", instructions=tour.INSTRUCTIONS, log_level="ERROR")
-# What only the layer below offers: log levels, subscriptions, and a list in pages.
+# Only the low-level server supports log levels, subscriptions and pagination.
 low = server._mcp_server
 listeners = tour.Listeners(low, NotificationOptions(tools_changed=True))
 
@@ -28,10 +28,10 @@ tour.tour(server, Context, refuse, HandlerError)
 @server.tool(structured_output=False)
 async def chatter(ctx: Context) -> str:
     """Sends a log message of every level"""
-    # This SDK leaves it to the server to mind the level.
+    # With this SDK the server has to apply the level.
     for level in listeners.levels():
-        said = f"this is a message of level {level}"
-        await ctx.session.send_log_message(level, said, "chatter", related_request_id=ctx.request_id)
+        output = f"this is a message of level {level}"
+        await ctx.session.send_log_message(level, output, "chatter", related_request_id=ctx.request_id)
     return "Said everything there is to say."
 
 
@@ -76,18 +76,18 @@ async def unsubscribe_resource(_uri):
     listeners.notice = None
 
 
-whole = server.list_prompts
+all_pages = server.list_prompts
 
 
 @low.list_prompts()
 async def list_prompts(request: types.ListPromptsRequest) -> types.ListPromptsResult:
     cursor = request.params.cursor if request.params else None
-    prompts, following = tour.page(await whole(), cursor)
+    prompts, following = tour.page(await all_pages(), cursor)
     return types.ListPromptsResult(prompts=prompts, nextCursor=following)
 
 
 class Session(ServerSession):
-    """Hears when the list of tools changes, from the handshake on."""
+    """Registers the session for changes of the tool list after the handshake."""
 
     async def _received_notification(self, notification):
         await super()._received_notification(notification)
@@ -95,12 +95,12 @@ class Session(ServerSession):
             listeners.tools.add(self)
 
 
-# There is no other way to learn of a connection before its first request.
+# There is no other way to detect a connection before its first request.
 lowlevel.ServerSession = Session
 
 
 async def main(work):
-    async with tour.beside(listeners.tell()):
+    async with tour.background(listeners.notify_repeatedly()):
         await work
 
 

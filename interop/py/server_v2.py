@@ -19,7 +19,7 @@ bus = InMemorySubscriptionBus()
 server = MCPServer(
     "interop-python-v2", version="1.0.0", instructions=tour.INSTRUCTIONS, log_level="ERROR", subscriptions=bus
 )
-# What only the layer below offers: log levels and subscriptions of the old era, and a list in pages.
+# Only the low-level server supports legacy log levels, legacy subscriptions and pagination.
 low = server._lowlevel_server
 listeners = tour.Listeners(low, NotificationOptions(tools_changed=True))
 tour.tour(server, Context, MCPError, HandlerError)
@@ -28,7 +28,7 @@ tour.tour(server, Context, MCPError, HandlerError)
 @server.tool(structured_output=False)
 async def chatter(ctx: Context) -> str:
     """Sends a log message of every level"""
-    # In the new era the SDK minds the level, in the old one it leaves that to the server.
+    # In the modern era the SDK applies the level; in the legacy era the server has to.
     for level in listeners.levels():
         await ctx.log(level, f"this is a message of level {level}", logger_name="chatter")
     return "Said everything there is to say."
@@ -97,7 +97,7 @@ low.add_request_handler("prompts/list", types.PaginatedRequestParams, list_promp
 
 
 async def remember(ctx, call_next):
-    """Whoever shakes hands hears when the list of tools changes."""
+    """Registers a session for changes of the tool list after the handshake."""
     if ctx.method == "notifications/initialized":
         listeners.tools.add(ctx.session)
     return await call_next(ctx)
@@ -114,7 +114,7 @@ async def publish():
 
 
 async def main(work):
-    async with tour.beside(publish(), listeners.tell()):
+    async with tour.background(publish(), listeners.notify_repeatedly()):
         await work
 
 

@@ -1,4 +1,4 @@
-"""The tour (see ../README.md) on the Python SDK: v1 and v2 register alike, and differ in what a handler is given."""
+"""The tour (see ../README.md) for the Python SDK, v1 and v2, which differ in the arguments of handlers."""
 
 import asyncio
 import sys
@@ -15,7 +15,7 @@ NOTICE = "demo://notice"
 
 
 class Shared:
-    """What all connections of a process share."""
+    """State shared by all connections of the process."""
 
     notice = "Nothing to announce."
     broken_off = 0
@@ -37,40 +37,40 @@ def booked(restaurant, action, content):
 
 
 class Listeners:
-    """Tells connections of the old era of changes, again and again."""
+    """Notifies legacy connections of changes repeatedly."""
 
     def __init__(self, low, options):
         self.tools = set()
         self.notice = None
         self.level = "debug"
-        # Neither generation has a public place for this.
+        # Neither generation has a public API for this.
         low.create_initialization_options = partial(low.create_initialization_options, options)
 
     def levels(self):
         return LEVELS[LEVELS.index(self.level) :]
 
-    async def tell(self):
+    async def notify_repeatedly(self):
         while True:
             await asyncio.sleep(0.3)
             for session in list(self.tools):
-                if not await told(session.send_tool_list_changed()):
+                if not await send(session.send_tool_list_changed()):
                     self.tools.discard(session)
-            if self.notice and not await told(self.notice.send_resource_updated(NOTICE)):
+            if self.notice and not await send(self.notice.send_resource_updated(NOTICE)):
                 self.notice = None
 
 
-async def told(work):
-    """Whether somebody was still there to be told."""
+async def send(work):
+    """Sends a notification and returns whether the client was still connected."""
     try:
         await work
-    except Exception:  # whatever it says, it means that nobody is
+    except Exception:  # any error means that the client is gone
         return False
     return True
 
 
 @asynccontextmanager
-async def beside(*work):
-    """Does this for as long as something else is done."""
+async def background(*work):
+    """Runs coroutines in the background for the duration of the context."""
     tasks = [asyncio.create_task(one) for one in work]
     try:
         yield
@@ -80,7 +80,7 @@ async def beside(*work):
 
 
 def tour(server, Context, ProtocolError, HandlerError):
-    """All that both generations of the SDK register in the same way."""
+    """Registers what both generations of the SDK register in the same way."""
 
     @server.tool(structured_output=False)
     def whoami() -> str:
@@ -89,7 +89,7 @@ def tour(server, Context, ProtocolError, HandlerError):
 
     @server.tool(structured_output=False)
     def echo(text: str) -> str:
-        """Gives back what it was given"""
+        """Returns its argument"""
         return text
 
     @server.tool()
@@ -115,7 +115,7 @@ def tour(server, Context, ProtocolError, HandlerError):
 
     @server.tool(structured_output=False)
     async def nap(seconds: float) -> str:
-        """Says nothing for a while"""
+        """Sleeps"""
         try:
             await asyncio.sleep(seconds)
         except asyncio.CancelledError:
@@ -126,7 +126,7 @@ def tour(server, Context, ProtocolError, HandlerError):
     @server.tool(structured_output=False)
     def surprise(show: bool) -> str:
         """Changes the list of tools"""
-        return "Listeners hear of it anyway."
+        return "Listeners are notified anyway."
 
     @server.tool(structured_output=False)
     def post_notice(text: str) -> str:
@@ -163,7 +163,7 @@ def suggested(argument):
 
 
 def page(prompts, cursor):
-    """One prompt on each page, and where the next one is: the SDK makes no pages itself."""
+    """Returns one prompt per page and the next cursor: the SDK does not paginate itself."""
     at = int(cursor or 0)
     return prompts[at : at + 1], str(at + 1) if at + 1 < len(prompts) else None
 
@@ -173,7 +173,7 @@ def start(name, doc, run):
         case ["http", port]:
             run("http", int(port))
         case ["stdio"]:
-            # Real servers chat on standard error before they answer anything.
+            # Real servers log to standard error before they answer.
             print(f"{name} is up", file=sys.stderr, flush=True)
             run("stdio")
         case _:

@@ -1,6 +1,6 @@
-// What a client checks, on either generation of the TypeScript SDK; the tour is in ../README.md.
+// The checks of a client, for both generations of the TypeScript SDK; the tour is described in ../README.md.
 //
-// `sdk` has what differs: era, how, client, transport, version(), call(params, options), on(method, handler), logs(work),
+// `sdk` provides what differs: era, how, client, transport, version(), call(params, options), on(method, handler), logs(work),
 // changes(uri, work).
 import assert from 'node:assert/strict';
 
@@ -11,7 +11,7 @@ const LEVELS = ['debug', 'info', 'notice', 'warning', 'error', 'critical', 'aler
 export const ROOTS = [{ uri: 'file:///home/ada/one', name: 'one' }, { uri: 'file:///home/ada/two' }];
 export const CAPABILITIES = { elicitation: { form: {} }, sampling: {}, roots: { listChanged: true } };
 
-// How this client answers what a server asks.
+// The answers of this client to requests of a server.
 export const ANSWERS = {
   'elicitation/create': ({ params }) => {
     assert.match(params.message, /expect you/);
@@ -19,7 +19,7 @@ export const ANSWERS = {
   },
   'sampling/createMessage': ({ params }) => {
     const [content] = [params.messages[0].content].flat();
-    const text = `I heard: ${content.text}`;
+    const text = `You asked: ${content.text}`;
     return { role: 'assistant', model: 'interop-model', stopReason: 'endTurn', content: { type: 'text', text } };
   },
   'roots/list': () => ({ roots: ROOTS }),
@@ -48,14 +48,14 @@ async function refused(work) {
   } catch (error) {
     return error;
   }
-  throw new Error('it was not refused');
+  throw new Error('it was not rejected');
 }
 
 const textOf = result => result.content[0].text;
 const pause = ms => new Promise(yes => setTimeout(yes, ms));
 
-// Every page of a list: of a client that collects them itself all at once.
-async function whole(list, member) {
+// All pages of a list. A client that collects the pages itself returns them as one.
+async function allPages(list, member) {
   const found = [];
   let cursor;
   do {
@@ -82,7 +82,7 @@ export async function checks(sdk) {
       return 'answered';
     },
     'list tools': async () => {
-      const tools = await whole(params => client.listTools(params), 'tools');
+      const tools = await allPages(params => client.listTools(params), 'tools');
       const names = tools.map(tool => tool.name);
       for (const name of ['whoami', 'add', 'countdown']) assert.ok(names.includes(name), `${names}`);
       assert.equal(tools.find(tool => tool.name === 'add').outputSchema.properties.sum.type, 'integer');
@@ -95,8 +95,8 @@ export async function checks(sdk) {
         if (['tools/list', 'prompts/list'].includes(message.method)) pages += 1;
         return send.call(this, message, ...more);
       };
-      const tools = await whole(params => client.listTools(params, sdk.fresh), 'tools');
-      const prompts = await whole(params => client.listPrompts(params, sdk.fresh), 'prompts');
+      const tools = await allPages(params => client.listTools(params, sdk.fresh), 'tools');
+      const prompts = await allPages(params => client.listPrompts(params, sdk.fresh), 'prompts');
       transport.send = send;
       assert.ok(pages > 2, `${pages} pages`);
       assert.equal(new Set(tools.map(tool => tool.name)).size, tools.length);
@@ -104,9 +104,9 @@ export async function checks(sdk) {
       return `${tools.length} tools and ${prompts.length} prompts on ${pages} pages`;
     },
     call: async () => {
-      const said = textOf(await call('whoami'));
-      assert.match(said, /^replica /);
-      return said;
+      const output = textOf(await call('whoami'));
+      assert.match(output, /^replica /);
+      return output;
     },
     'call, structured output': async () => {
       const { structuredContent } = await call('add', { a: 2, b: 40 });
@@ -114,9 +114,9 @@ export async function checks(sdk) {
       return JSON.stringify(structuredContent);
     },
     'call, argument in a header': async () => {
-      const said = textOf(await call('query', { region: 'eu-süd 1', text: 'rain' }));
-      assert.match(said, /^rain asked in eu-süd 1/);
-      return said;
+      const output = textOf(await call('query', { region: 'eu-süd 1', text: 'rain' }));
+      assert.match(output, /^rain asked in eu-süd 1/);
+      return output;
     },
     "tool's own error": async () => {
       const result = await call('fail', { reason: 'on purpose' });
@@ -147,11 +147,11 @@ export async function checks(sdk) {
       const all = Array.from({ length: 11 }, (_, n) => n);
       assert.deepEqual(came.map(note => note.progress), all);
       assert.deepEqual([came[10].total, came[10].message], [10, 'lift-off']);
-      // This SDK calls handlers in a microtask but settles the call at once, so that over stdio a last notification that
-      // is read together with the answer does not reach its handler. It has come all the same.
+      // This SDK calls handlers in a microtask but completes the call immediately. Over stdio, a last notification that
+      // is read together with the response therefore does not reach its handler, although it was received.
       const least = sdk.how === 'http' ? 11 : 10;
       assert.deepEqual(seen.map(note => note.progress), all.slice(0, Math.max(least, seen.length)));
-      const dropped = seen.length < 11 ? ', the last one dropped by the SDK (it came with the answer)' : '';
+      const dropped = seen.length < 11 ? ', the last one dropped by the SDK (read together with the response)' : '';
       return `${came.length} notifications${dropped}`;
     },
     'log messages': async () => {
@@ -165,15 +165,15 @@ export async function checks(sdk) {
       return `${levels.length} messages from level notice on`;
     },
     'list resources and templates': async () => {
-      const resources = await whole(params => client.listResources(params), 'resources');
+      const resources = await allPages(params => client.listResources(params), 'resources');
       assert.ok(resources.some(resource => resource.uri === NOTICE));
-      const templates = await whole(params => client.listResourceTemplates(params), 'resourceTemplates');
+      const templates = await allPages(params => client.listResourceTemplates(params), 'resourceTemplates');
       assert.ok(templates.some(template => template.uriTemplate.includes('capitals')));
       return `${resources.length} resources, ${templates.length} templates`;
     },
     'read resources': async () => {
       assert.equal(await read('demo://capitals/norway'), 'Oslo');
-      // v2 gives its users the new code in either era, so this looks at what comes.
+      // v2 reports the modern code in both eras, so this checks the received message.
       let code;
       const deliver = transport.onmessage;
       transport.onmessage = (message, extra) => {
@@ -197,19 +197,19 @@ export async function checks(sdk) {
       return completion.values.join(', ');
     },
     elicitation: async () => {
-      const said = textOf(await call('book_table', { restaurant: 'Noma' }));
-      assert.match(said, /table for 4 at Noma on 2026-08-01/);
-      return said;
+      const output = textOf(await call('book_table', { restaurant: 'Noma' }));
+      assert.match(output, /table for 4 at Noma on 2026-08-01/);
+      return output;
     },
     sampling: async () => {
-      const said = textOf(await call('ask_model', { question: 'What is red?' }));
-      assert.equal(said, 'The model says: I heard: What is red?');
-      return said;
+      const output = textOf(await call('ask_model', { question: 'What is red?' }));
+      assert.equal(output, 'The model says: You asked: What is red?');
+      return output;
     },
     roots: async () => {
-      const said = textOf(await call('show_roots'));
-      assert.equal(said, ROOTS.map(root => root.uri).join(', '));
-      return said;
+      const output = textOf(await call('show_roots'));
+      assert.equal(output, ROOTS.map(root => root.uri).join(', '));
+      return output;
     },
     cancellation: async () => {
       const count = async () => Number.parseInt(await read('demo://naps'), 10);
@@ -221,17 +221,17 @@ export async function checks(sdk) {
       await nap;
       for (let n = 0; n < 100 && (await count()) === before; n += 1) await pause(50);
       assert.equal(await count(), before + 1);
-      return 'the server counts one more nap that was broken off';
+      return 'the server counts one more interrupted nap';
     },
     'changes of lists and resources': async () => {
-      const told = (method, wanted) =>
+      const notified = (method, wanted) =>
         new Promise(yes => {
           sdk.on(method, params => {
             if (wanted(params)) yes();
           });
         });
-      const tools = told('notifications/tools/list_changed', () => true);
-      const notice = told('notifications/resources/updated', params => params.uri === NOTICE);
+      const tools = notified('notifications/tools/list_changed', () => true);
+      const notice = notified('notifications/resources/updated', params => params.uri === NOTICE);
       const words = `from TypeScript ${Math.random()}`;
       try {
         await sdk.changes(NOTICE, async () => {
@@ -249,11 +249,11 @@ export async function checks(sdk) {
   for (const [check, work] of Object.entries(all)) {
     let line;
     try {
-      line = { check, ok: true, says: await within(work()) };
+      line = { check, ok: true, detail: await within(work()) };
     } catch (error) {
-      line = { check, ok: false, says: `${error.name}: ${error.message}` };
+      line = { check, ok: false, detail: `${error.name}: ${error.message}` };
     }
-    // What this era does not have is not checked.
-    if (!line.ok || line.says !== undefined) console.log(JSON.stringify(line));
+    // A check returns undefined if the era lacks the feature.
+    if (!line.ok || line.detail !== undefined) console.log(JSON.stringify(line));
   }
 }

@@ -9,7 +9,7 @@ const transport =
   how === 'http'
     ? new StreamableHTTPClientTransport(new URL(rest[0]))
     : new StdioClientTransport({ command: rest[0], args: rest.slice(1) });
-// `auto` asks `server/discover` first and falls back to the old handshake: it must not have to.
+// `auto` tries `server/discover` first and falls back to the handshake, which must not be necessary.
 const mode = era === 'modern' ? 'auto' : 'legacy';
 const client = new Client(
   { name: 'interop-typescript-v2', version: '1.0.0' },

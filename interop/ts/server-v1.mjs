@@ -15,7 +15,7 @@ import {
   UnsubscribeRequestSchema,
 } from '@modelcontextprotocol/sdk/types.js';
 import * as z from 'zod';
-import { CAPABILITIES, INSTRUCTIONS, again, tour } from './tour.mjs';
+import { CAPABILITIES, INSTRUCTIONS, repeatedly, tour } from './tour.mjs';
 
 const RESULTS = {
   'elicitation/create': ElicitResultSchema,
@@ -32,16 +32,16 @@ function makeServer() {
   const remember = change => request => (change(request.params.uri), {});
   server.server.setRequestHandler(SubscribeRequestSchema, remember(uri => subscribed.add(uri)));
   server.server.setRequestHandler(UnsubscribeRequestSchema, remember(uri => subscribed.delete(uri)));
-  const telling = again(() => {
+  const timer = repeatedly(() => {
     if (!server.isConnected()) return;
     server.sendToolListChanged();
     for (const uri of subscribed) server.server.sendResourceUpdated({ uri });
   });
-  server.server.onclose = () => clearInterval(telling);
+  server.server.onclose = () => clearInterval(timer);
   return tour(server, {
     ResourceTemplate,
     shape: fields => fields,
-    // It looks for what completes on the outside of an optional argument; v2 looks on the inside.
+    // v1 looks for the completer on the optional schema, v2 on the inner schema.
     suggesting: complete => completable(z.string().optional(), typed => complete(typed ?? '')),
     protocolError: (code, message) => new McpError(code, message),
     notFound: uri => new McpError(-32002, `Resource ${uri} not found`),
@@ -56,7 +56,7 @@ function makeServer() {
 
 const [how, port] = process.argv.slice(2);
 if (how === 'http') {
-  // A transport for each session, as the documentation has it.
+  // One transport per session, as in the documentation.
   const sessions = new Map();
   createServer(async (req, res) => {
     let transport = sessions.get(req.headers['mcp-session-id']);
@@ -71,7 +71,7 @@ if (how === 'http') {
     await transport.handleRequest(req, res);
   }).listen(Number(port), '127.0.0.1');
 } else if (how === 'stdio') {
-  // Real servers chat on standard error before they answer anything.
+  // Real servers log to standard error before they answer.
   console.error('interop-typescript-v1 is up');
   await makeServer().connect(new StdioServerTransport());
 } else {

@@ -20,7 +20,7 @@ import {
 } from '@modelcontextprotocol/server';
 import { serveStdio } from '@modelcontextprotocol/server/stdio';
 import * as z from 'zod';
-import { CAPABILITIES, INSTRUCTIONS, again, tour } from './tour.mjs';
+import { CAPABILITIES, INSTRUCTIONS, repeatedly, tour } from './tour.mjs';
 
 const KEY = 'answer';
 const REQUESTS = {
@@ -45,7 +45,7 @@ function makeServer() {
     log: (ctx, level, data) => ctx.mcpReq.log(level, data, 'chatter'),
     signal: ctx => ctx.mcpReq.signal,
     token: ctx => ctx.mcpReq._meta?.progressToken,
-    // On a connection of the old era the SDK asks for what is required here, and calls again.
+    // On a legacy connection the SDK requests the required input and calls the handler again.
     ask: (ctx, request, then) => {
       const answer = ctx.mcpReq.inputResponses?.[KEY];
       return answer ? then(answer) : inputRequired({ inputRequests: { [KEY]: REQUESTS[request.method](request) } });
@@ -53,13 +53,13 @@ function makeServer() {
   });
 }
 
-// A server for a connection of the old era, or for one on stdio, tells of changes itself.
-function telling() {
+// Returns a server that notifies its connection of changes itself, for legacy and stdio connections.
+function notifyingServer() {
   const server = makeServer();
   const subscribed = new Set();
   server.server.setRequestHandler('resources/subscribe', ({ params }) => (subscribed.add(params.uri), {}));
   server.server.setRequestHandler('resources/unsubscribe', ({ params }) => (subscribed.delete(params.uri), {}));
-  const timer = again(() => {
+  const timer = repeatedly(() => {
     if (!server.isConnected()) return;
     server.sendToolListChanged();
     for (const uri of modern() ? ['demo://notice'] : subscribed) server.server.sendResourceUpdated({ uri });
@@ -71,9 +71,9 @@ function telling() {
 
 const [how, port] = process.argv.slice(2);
 if (how === 'http') {
-  // Its defaults for the new era; for the old one a transport for each session, beside it, as the documentation has it.
+  // The defaults for the modern era, and one transport per session for the legacy era, as in the documentation.
   const handler = createMcpHandler(makeServer, { legacy: 'reject' });
-  again(() => {
+  repeatedly(() => {
     handler.notify.toolsChanged();
     handler.notify.resourceUpdated('demo://notice');
   });
@@ -87,7 +87,7 @@ if (how === 'http') {
         onsessioninitialized: id => void sessions.set(id, transport),
         onsessionclosed: id => void sessions.delete(id),
       });
-      await telling().connect(transport);
+      await notifyingServer().connect(transport);
     }
     await transport.handleRequest(req, res, body);
   };
@@ -99,9 +99,9 @@ if (how === 'http') {
     await (old ? legacy(req, res, body) : modern(req, res, body));
   }).listen(Number(port), '127.0.0.1');
 } else if (how === 'stdio') {
-  // Real servers chat on standard error before they answer anything.
+  // Real servers log to standard error before they answer.
   console.error('interop-typescript-v2 is up');
-  serveStdio(telling);
+  serveStdio(timer);
 } else {
   console.error('usage: server-v2.mjs http PORT | stdio');
   process.exit(2);

@@ -1,6 +1,6 @@
-// The tour (see ../README.md) on the TypeScript SDK: v1 and v2 register alike, and differ in what a handler is given.
+// The tour (see ../README.md) for the TypeScript SDK, v1 and v2.
 //
-// `sdk` has what differs: ResourceTemplate, shape, suggesting, protocolError, notFound, listPrompts, and what is done with
+// `sdk` provides what differs: ResourceTemplate, shape, suggesting, protocolError, notFound, listPrompts, and the operations on
 // the context of a call: notify, log, signal, token, ask.
 import * as z from 'zod';
 
@@ -17,9 +17,9 @@ export const CAPABILITIES = {
   prompts: {},
   resources: { subscribe: true },
 };
-export const again = tell => setInterval(tell, 300).unref();
+export const repeatedly = notify => setInterval(notify, 300).unref();
 
-// What all connections of a process share.
+// State shared by all connections of the process.
 const shared = { notice: 'Nothing to announce.', brokenOff: 0 };
 
 const text = text => ({ content: [{ type: 'text', text }] });
@@ -31,7 +31,7 @@ export function tour(server, sdk) {
     server.registerTool(name, { description, inputSchema: sdk.shape(input), ...more }, handler);
 
   tool('whoami', 'Which replica answers', {}, () => text('replica typescript'));
-  tool('echo', 'Gives back what it was given', { text: z.string() }, ({ text: given }) => text(given));
+  tool('echo', 'Returns its argument', { text: z.string() }, ({ text: given }) => text(given));
   tool(
     'add',
     'Adds two whole numbers',
@@ -55,11 +55,11 @@ export function tour(server, sdk) {
   });
   tool('chatter', 'Sends a log message of every level', {}, async (_, ctx) => {
     for (const level of LEVELS) await sdk.log(ctx, level, `this is a message of level ${level}`);
-    // v1 sends them beside the stream of the call, so that an answer at once would race them.
+    // v1 does not send them on the stream of the call, so an immediate response would race them.
     await new Promise(yes => setTimeout(yes, 100));
     return text('Said everything there is to say.');
   });
-  tool('nap', 'Says nothing for a while', { seconds: z.number() }, async ({ seconds }, ctx) => {
+  tool('nap', 'Sleeps', { seconds: z.number() }, async ({ seconds }, ctx) => {
     const signal = sdk.signal(ctx);
     await new Promise(yes => {
       const timer = setTimeout(yes, seconds * 1000);
@@ -96,7 +96,7 @@ export function tour(server, sdk) {
   tool('show_roots', 'Asks where the client works', {}, (_, ctx) =>
     sdk.ask(ctx, { method: 'roots/list' }, ({ roots }) => text(roots.map(root => root.uri).join(', '))),
   );
-  tool('surprise', 'Changes the list of tools', { show: z.boolean() }, () => text('Listeners hear of it anyway.'));
+  tool('surprise', 'Changes the list of tools', { show: z.boolean() }, () => text('Listeners are notified anyway.'));
   tool('post_notice', 'Changes the notice', { text: z.string() }, ({ text: notice }) => {
     shared.notice = notice;
     return text(`Posted at ${NOTICE}.`);
@@ -132,7 +132,7 @@ export function tour(server, sdk) {
   return server;
 }
 
-// One prompt on each page: these SDKs make no pages themselves.
+// One prompt per page: these SDKs do not paginate themselves.
 const PROMPTS = [
   {
     name: 'greet',

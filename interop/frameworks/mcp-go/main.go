@@ -60,8 +60,8 @@ func main() {
 			if answer.Action != mcp.ElicitationResponseActionAccept {
 				return mcp.NewToolResultText(fmt.Sprintf("Nothing was booked: %s", answer.Action)), nil
 			}
-			said := fmt.Sprintf("A table for %v at %s on %v.", content["guests"], in.Restaurant, content["date"])
-			return mcp.NewToolResultText(said), nil
+			output := fmt.Sprintf("A table for %v at %s on %v.", content["guests"], in.Restaurant, content["date"])
+			return mcp.NewToolResultText(output), nil
 		}),
 	)
 	var err error

@@ -33,8 +33,8 @@ var (
 	roots  = []*mcp.Root{{URI: "file:///home/ada/one", Name: "one"}, {URI: "file:///home/ada/two"}}
 )
 
-// heard is what notifications brought.
-type heard struct {
+// received holds the notifications received so far.
+type received struct {
 	sync.Mutex
 	progress []*mcp.ProgressNotificationParams
 	levels   []string
@@ -44,17 +44,17 @@ type heard struct {
 
 type client struct {
 	*mcp.ClientSession
-	modern bool
-	wanted string
-	heard  *heard
+	modern   bool
+	wanted   string
+	received *received
 }
 
-// until waits for what a handler of notifications hears: it runs beside the call.
-func (c *client) until(limit time.Duration, condition func(*heard) bool) bool {
+// until waits for the notification handlers, which run concurrently with the call.
+func (c *client) until(limit time.Duration, condition func(*received) bool) bool {
 	for end := time.Now().Add(limit); ; time.Sleep(10 * time.Millisecond) {
-		c.heard.Lock()
-		ok := condition(c.heard)
-		c.heard.Unlock()
+		c.received.Lock()
+		ok := condition(c.received)
+		c.received.Unlock()
 		if ok || time.Now().After(end) {
 			return ok
 		}
@@ -63,14 +63,14 @@ func (c *client) until(limit time.Duration, condition func(*heard) bool) bool {
 
 func (c *client) call(ctx context.Context, name string, args map[string]any) (*mcp.CallToolResult, error) {
 	if args == nil {
-		// It would be sent as `null`, which is not an object.
+		// A nil map would be sent as `null`, which is not an object.
 		args = map[string]any{}
 	}
 	return c.CallTool(ctx, &mcp.CallToolParams{Name: name, Arguments: args})
 }
 
-// says gives the text with which a call ends.
-func (c *client) says(ctx context.Context, name string, args map[string]any) (string, error) {
+// callText calls a tool and returns its text.
+func (c *client) callText(ctx context.Context, name string, args map[string]any) (string, error) {
 	result, err := c.call(ctx, name, args)
 	if err != nil {
 		return "", err
@@ -95,31 +95,31 @@ func textOf(content []mcp.Content) (string, error) {
 	return "", fmt.Errorf("no text in %v", content)
 }
 
-// expect holds what was found against what it must be, contain or begin with.
+// expect compares a text with the expected one.
 func expect(found string, err error, fits func(string, string) bool, wanted string) (string, error) {
 	if err == nil && !fits(found, wanted) {
-		err = fmt.Errorf("%q instead of %q", found, wanted)
+		err = fmt.Errorf("expected %q, found %q", wanted, found)
 	}
 	return found, err
 }
 
 func equal(found, wanted string) bool { return found == wanted }
 
-// refused says with which code it was.
+// refused checks the code of a protocol error and returns it as text.
 func refused(err error, wanted int64) (string, error) {
 	var wire *jsonrpc.Error
 	switch {
 	case err == nil:
-		return "", errors.New("it was not refused")
+		return "", errors.New("it was not rejected")
 	case !errors.As(err, &wire):
-		return "", fmt.Errorf("not an error of the protocol: %w", err)
+		return "", fmt.Errorf("not a protocol error: %w", err)
 	case wire.Code != wanted:
-		return "", fmt.Errorf("code %d instead of %d", wire.Code, wanted)
+		return "", fmt.Errorf("expected code %d, found %d", wanted, wire.Code)
 	}
 	return fmt.Sprintf("code %d", wire.Code), nil
 }
 
-// errAbsent ends a check of something that this era does not have.
+// errAbsent is returned by a check of a feature that the era lacks.
 var errAbsent = errors.New("not in this era")
 
 type check struct {
@@ -161,8 +161,8 @@ var checks = []check{
 	}},
 	{"pagination", pagination},
 	{"call", func(ctx context.Context, c *client) (string, error) {
-		said, err := c.says(ctx, "whoami", nil)
-		return expect(said, err, strings.HasPrefix, "replica ")
+		output, err := c.callText(ctx, "whoami", nil)
+		return expect(output, err, strings.HasPrefix, "replica ")
 	}},
 	{"call, structured output", func(ctx context.Context, c *client) (string, error) {
 		result, err := c.call(ctx, "add", map[string]any{"a": 2, "b": 40})
@@ -182,8 +182,8 @@ var checks = []check{
 		return expect(string(found), err, equal, `{"sum":42}`)
 	}},
 	{"call, argument in a header", func(ctx context.Context, c *client) (string, error) {
-		said, err := c.says(ctx, "query", map[string]any{"region": "eu-süd 1", "text": "rain"})
-		return expect(said, err, strings.HasPrefix, "rain asked in eu-süd 1")
+		output, err := c.callText(ctx, "query", map[string]any{"region": "eu-süd 1", "text": "rain"})
+		return expect(output, err, strings.HasPrefix, "rain asked in eu-süd 1")
 	}},
 	{"tool's own error", func(ctx context.Context, c *client) (string, error) {
 		result, err := c.call(ctx, "fail", map[string]any{"reason": "on purpose"})
@@ -193,8 +193,8 @@ var checks = []check{
 		if !result.IsError {
 			return "", errors.New("isError is not set")
 		}
-		said, err := textOf(result.Content)
-		return expect(said, err, strings.Contains, "on purpose")
+		output, err := textOf(result.Content)
+		return expect(output, err, strings.Contains, "on purpose")
 	}},
 	{"protocol error", func(ctx context.Context, c *client) (string, error) {
 		_, err := c.call(ctx, "fail", map[string]any{"kind": "protocol", "reason": "on purpose"})
@@ -226,8 +226,8 @@ var checks = []check{
 		return fmt.Sprintf("%d resources, %d templates", len(uris), len(templates)), nil
 	}},
 	{"read resources", func(ctx context.Context, c *client) (string, error) {
-		said, err := c.read(ctx, "demo://capitals/norway")
-		if said, err = expect(said, err, equal, "Oslo"); err != nil {
+		output, err := c.read(ctx, "demo://capitals/norway")
+		if output, err = expect(output, err, equal, "Oslo"); err != nil {
 			return "", err
 		}
 		_, err = c.read(ctx, "demo://no-such-thing")
@@ -236,7 +236,7 @@ var checks = []check{
 			wanted = -32602
 		}
 		code, err := refused(err, wanted)
-		return said + "; unknown: " + code, err
+		return output + "; unknown: " + code, err
 	}},
 	{"get prompts", func(ctx context.Context, c *client) (string, error) {
 		args := map[string]string{"name": "Ada", "tone": "formal"}
@@ -244,8 +244,8 @@ var checks = []check{
 		if err != nil {
 			return "", err
 		}
-		said, err := textOf([]mcp.Content{result.Messages[0].Content})
-		return expect(said, err, strings.Contains, "formal greeting to Ada")
+		output, err := textOf([]mcp.Content{result.Messages[0].Content})
+		return expect(output, err, strings.Contains, "formal greeting to Ada")
 	}},
 	{"complete", func(ctx context.Context, c *client) (string, error) {
 		ref := &mcp.CompleteReference{Type: "ref/prompt", Name: "greet"}
@@ -257,16 +257,16 @@ var checks = []check{
 		return expect(strings.Join(result.Completion.Values, ", "), nil, equal, "Finnish, French")
 	}},
 	{"elicitation", func(ctx context.Context, c *client) (string, error) {
-		said, err := c.says(ctx, "book_table", map[string]any{"restaurant": "Noma"})
-		return expect(said, err, strings.Contains, "table for 4 at Noma on 2026-08-01")
+		output, err := c.callText(ctx, "book_table", map[string]any{"restaurant": "Noma"})
+		return expect(output, err, strings.Contains, "table for 4 at Noma on 2026-08-01")
 	}},
 	{"sampling", func(ctx context.Context, c *client) (string, error) {
-		said, err := c.says(ctx, "ask_model", map[string]any{"question": "What is red?"})
-		return expect(said, err, equal, "The model says: I heard: What is red?")
+		output, err := c.callText(ctx, "ask_model", map[string]any{"question": "What is red?"})
+		return expect(output, err, equal, "The model says: You asked: What is red?")
 	}},
 	{"roots", func(ctx context.Context, c *client) (string, error) {
-		said, err := c.says(ctx, "show_roots", nil)
-		return expect(said, err, equal, "file:///home/ada/one, file:///home/ada/two")
+		output, err := c.callText(ctx, "show_roots", nil)
+		return expect(output, err, equal, "file:///home/ada/one, file:///home/ada/two")
 	}},
 	{"cancellation", cancellation},
 	{"changes of lists and resources", changes},
@@ -310,20 +310,20 @@ func progress(ctx context.Context, c *client) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	said, err := textOf(result.Content)
-	if _, err = expect(said, err, equal, "Counted down from 10."); err != nil {
+	output, err := textOf(result.Content)
+	if _, err = expect(output, err, equal, "Counted down from 10."); err != nil {
 		return "", err
 	}
-	c.until(2*time.Second, func(h *heard) bool { return len(h.progress) >= 11 })
-	c.heard.Lock()
-	defer c.heard.Unlock()
-	for at, note := range c.heard.progress {
+	c.until(2*time.Second, func(h *received) bool { return len(h.progress) >= 11 })
+	c.received.Lock()
+	defer c.received.Unlock()
+	for at, note := range c.received.progress {
 		if note.Progress != float64(at) || note.Total != 10 || note.ProgressToken != "count" {
 			return "", fmt.Errorf("%dth notification: %+v", at, note)
 		}
 	}
-	if len(c.heard.progress) != 11 || c.heard.progress[10].Message != "lift-off" {
-		return "", fmt.Errorf("%d notifications", len(c.heard.progress))
+	if len(c.received.progress) != 11 || c.received.progress[10].Message != "lift-off" {
+		return "", fmt.Errorf("%d notifications", len(c.received.progress))
 	}
 	return "11 notifications", nil
 }
@@ -338,22 +338,22 @@ func logMessages(ctx context.Context, c *client) (string, error) {
 	if _, err := c.CallTool(ctx, params); err != nil {
 		return "", err
 	}
-	c.until(2*time.Second, func(h *heard) bool { return len(h.levels) >= len(levels) })
-	c.heard.Lock()
-	defer c.heard.Unlock()
-	if !slices.Equal(c.heard.levels, levels) {
-		return "", fmt.Errorf("levels %v", c.heard.levels)
+	c.until(2*time.Second, func(h *received) bool { return len(h.levels) >= len(levels) })
+	c.received.Lock()
+	defer c.received.Unlock()
+	if !slices.Equal(c.received.levels, levels) {
+		return "", fmt.Errorf("levels %v", c.received.levels)
 	}
 	return fmt.Sprintf("%d messages from level notice on", len(levels)), nil
 }
 
 func cancellation(ctx context.Context, c *client) (string, error) {
 	count := func() (int, error) {
-		said, err := c.read(ctx, "demo://naps")
+		output, err := c.read(ctx, "demo://naps")
 		if err != nil {
 			return 0, err
 		}
-		return strconv.Atoi(strings.Fields(said)[0])
+		return strconv.Atoi(strings.Fields(output)[0])
 	}
 	before, err := count()
 	if err != nil {
@@ -366,7 +366,7 @@ func cancellation(ctx context.Context, c *client) (string, error) {
 	}
 	for range 100 {
 		if now, err := count(); err != nil || now == before+1 {
-			return "the server counts one more nap that was broken off", err
+			return "the server counts one more interrupted nap", err
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -378,7 +378,7 @@ func changes(ctx context.Context, c *client) (string, error) {
 	if err := c.Subscribe(ctx, &mcp.SubscribeParams{URI: notice}); err != nil {
 		return "", err
 	}
-	c.until(0, func(h *heard) bool { h.tools, h.notice = false, false; return true })
+	c.until(0, func(h *received) bool { h.tools, h.notice = false, false; return true })
 	defer c.call(ctx, "surprise", map[string]any{"show": false})
 	if _, err := c.call(ctx, "surprise", map[string]any{"show": true}); err != nil {
 		return "", err
@@ -386,21 +386,21 @@ func changes(ctx context.Context, c *client) (string, error) {
 	if _, err := c.call(ctx, "post_notice", map[string]any{"text": words}); err != nil {
 		return "", err
 	}
-	if !c.until(limit/2, func(h *heard) bool { return h.tools && h.notice }) {
-		return "", fmt.Errorf("heard of tools: %v, of the notice: %v", c.heard.tools, c.heard.notice)
+	if !c.until(limit/2, func(h *received) bool { return h.tools && h.notice }) {
+		return "", fmt.Errorf("notified of tools: %v, of the notice: %v", c.received.tools, c.received.notice)
 	}
 	if err := c.Unsubscribe(ctx, &mcp.UnsubscribeParams{URI: notice}); err != nil {
 		return "", err
 	}
-	said, err := c.read(ctx, notice)
-	_, err = expect(said, err, equal, words)
+	output, err := c.read(ctx, notice)
+	_, err = expect(output, err, equal, words)
 	return "list changed, resource updated", err
 }
 
-func options(heard *heard) *mcp.ClientOptions {
+func options(received *received) *mcp.ClientOptions {
 	note := func(change func()) {
-		heard.Lock()
-		defer heard.Unlock()
+		received.Lock()
+		defer received.Unlock()
 		change()
 	}
 	return &mcp.ClientOptions{
@@ -411,21 +411,21 @@ func options(heard *heard) *mcp.ClientOptions {
 			return &mcp.ElicitResult{Action: "accept", Content: map[string]any{"date": "2026-08-01", "guests": 4}}, nil
 		},
 		CreateMessageHandler: func(_ context.Context, req *mcp.CreateMessageRequest) (*mcp.CreateMessageResult, error) {
-			said, err := textOf([]mcp.Content{req.Params.Messages[0].Content})
-			content := &mcp.TextContent{Text: "I heard: " + said}
+			output, err := textOf([]mcp.Content{req.Params.Messages[0].Content})
+			content := &mcp.TextContent{Text: "You asked: " + output}
 			return &mcp.CreateMessageResult{Role: "assistant", Model: "interop-model", Content: content}, err
 		},
 		ProgressNotificationHandler: func(_ context.Context, req *mcp.ProgressNotificationClientRequest) {
-			note(func() { heard.progress = append(heard.progress, req.Params) })
+			note(func() { received.progress = append(received.progress, req.Params) })
 		},
 		LoggingMessageHandler: func(_ context.Context, req *mcp.LoggingMessageRequest) {
-			note(func() { heard.levels = append(heard.levels, string(req.Params.Level)) })
+			note(func() { received.levels = append(received.levels, string(req.Params.Level)) })
 		},
 		ToolListChangedHandler: func(context.Context, *mcp.ToolListChangedRequest) {
-			note(func() { heard.tools = true })
+			note(func() { received.tools = true })
 		},
 		ResourceUpdatedHandler: func(_ context.Context, req *mcp.ResourceUpdatedNotificationRequest) {
-			note(func() { heard.notice = heard.notice || req.Params.URI == notice })
+			note(func() { received.notice = received.notice || req.Params.URI == notice })
 		},
 	}
 }
@@ -444,7 +444,7 @@ func main() {
 		log.Fatal(usage)
 	}
 	modern := os.Args[1] == "modern"
-	// Without a version it asks `server/discover` first and falls back to the old handshake: it must not have to.
+	// Without a version it tries `server/discover` first and falls back to the handshake, which must not be necessary.
 	session := &mcp.ClientSessionOptions{}
 	switch era := os.Args[1]; era {
 	case "modern":
@@ -453,8 +453,8 @@ func main() {
 	default:
 		session.ProtocolVersion = era
 	}
-	heard := &heard{}
-	ours := mcp.NewClient(&mcp.Implementation{Name: "interop-go", Version: "1.0.0"}, options(heard))
+	received := &received{}
+	ours := mcp.NewClient(&mcp.Implementation{Name: "interop-go", Version: "1.0.0"}, options(received))
 	ours.AddRoots(roots...)
 	connected, err := ours.Connect(context.Background(), transport, session)
 	if err != nil {
@@ -462,15 +462,15 @@ func main() {
 	}
 	for _, check := range checks {
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
-		says, err := check.work(ctx, &client{connected, modern, session.ProtocolVersion, heard})
+		detail, err := check.work(ctx, &client{connected, modern, session.ProtocolVersion, received})
 		cancel()
 		if errors.Is(err, errAbsent) {
 			continue
 		}
 		if err != nil {
-			says = err.Error()
+			detail = err.Error()
 		}
-		line, _ := json.Marshal(map[string]any{"check": check.name, "ok": err == nil, "says": says})
+		line, _ := json.Marshal(map[string]any{"check": check.name, "ok": err == nil, "detail": detail})
 		fmt.Println(string(line))
 	}
 	if err := connected.Close(); err != nil {

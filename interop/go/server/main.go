@@ -29,7 +29,7 @@ var (
 	levels    = []mcp.LoggingLevel{"debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"}
 )
 
-// shared is what all connections of a process share.
+// shared is the state shared by all connections of the process.
 var shared = struct {
 	sync.Mutex
 	notice    string
@@ -82,7 +82,7 @@ func tool[In any](server *mcp.Server, name, about string, does func(context.Cont
 	mcp.AddTool(server, &mcp.Tool{Name: name, Description: about}, handler)
 }
 
-// ask gives the answer of the client, or the result that asks for it. The SDK asks clients of the old era itself.
+// ask returns the answer of the client, or the result that requests it. The SDK sends requests to legacy clients itself.
 func ask[Answer mcp.InputResponse](req *mcp.CallToolRequest, question mcp.InputRequest, then func(Answer) *mcp.CallToolResult) (*mcp.CallToolResult, error) {
 	if answer, ok := req.Params.InputResponses[key].(Answer); ok {
 		return then(answer), nil
@@ -92,7 +92,7 @@ func ask[Answer mcp.InputResponse](req *mcp.CallToolRequest, question mcp.InputR
 
 func addTools(server *mcp.Server) {
 	whoami(server)
-	tool(server, "echo", "Gives back what it was given", func(_ context.Context, _ *mcp.CallToolRequest, in echo) (*mcp.CallToolResult, error) {
+	tool(server, "echo", "Returns its argument", func(_ context.Context, _ *mcp.CallToolRequest, in echo) (*mcp.CallToolResult, error) {
 		return text("%s", in.Text), nil
 	})
 	mcp.AddTool(server, &mcp.Tool{Name: "add", Description: "Adds two whole numbers"},
@@ -115,7 +115,7 @@ func addTools(server *mcp.Server) {
 		}
 		return text("Said everything there is to say."), nil
 	})
-	tool(server, "nap", "Says nothing for a while", func(ctx context.Context, _ *mcp.CallToolRequest, in nap) (*mcp.CallToolResult, error) {
+	tool(server, "nap", "Sleeps", func(ctx context.Context, _ *mcp.CallToolRequest, in nap) (*mcp.CallToolResult, error) {
 		select {
 		case <-time.After(time.Duration(in.Seconds * float64(time.Second))):
 			return text("Slept for %v s.", in.Seconds), nil
@@ -127,7 +127,7 @@ func addTools(server *mcp.Server) {
 		}
 	})
 	tool(server, "surprise", "Changes the list of tools", func(context.Context, *mcp.CallToolRequest, surprise) (*mcp.CallToolResult, error) {
-		return text("Listeners hear of it anyway."), nil
+		return text("Listeners are notified anyway."), nil
 	})
 	tool(server, "post_notice", "Changes the notice", func(_ context.Context, _ *mcp.CallToolRequest, in echo) (*mcp.CallToolResult, error) {
 		shared.Lock()
@@ -138,7 +138,7 @@ func addTools(server *mcp.Server) {
 	addQuestions(server)
 }
 
-// whoami is added again and again: this SDK tells of a change only when there is one.
+// whoami is added repeatedly, because this SDK sends list_changed only for an actual change.
 func whoami(server *mcp.Server) {
 	tool(server, "whoami", "Which replica answers", func(context.Context, *mcp.CallToolRequest, none) (*mcp.CallToolResult, error) {
 		return text("replica go"), nil
@@ -200,11 +200,11 @@ func addQuestions(server *mcp.Server) {
 func read(_ context.Context, req *mcp.ReadResourceRequest) (*mcp.ReadResourceResult, error) {
 	shared.Lock()
 	defer shared.Unlock()
-	said := map[string]string{notice: shared.notice, "demo://naps": fmt.Sprintf("%d naps were broken off.", shared.brokenOff)}
+	output := map[string]string{notice: shared.notice, "demo://naps": fmt.Sprintf("%d naps were broken off.", shared.brokenOff)}
 	for country, capital := range capitals {
-		said["demo://capitals/"+country] = capital
+		output["demo://capitals/"+country] = capital
 	}
-	found, ok := said[req.Params.URI]
+	found, ok := output[req.Params.URI]
 	if !ok {
 		return nil, mcp.ResourceNotFoundError(req.Params.URI)
 	}
@@ -267,7 +267,7 @@ func main() {
 		server.AddResource(&mcp.Resource{Name: name, URI: uri, MIMEType: "text/plain"}, read)
 	}
 	server.AddResourceTemplate(&mcp.ResourceTemplate{Name: "capital", URITemplate: "demo://capitals/{country}"}, read)
-	// Whoever listens hears of changes again and again.
+	// Notifies listeners of changes repeatedly.
 	go func() {
 		for range time.Tick(300 * time.Millisecond) {
 			whoami(server)
@@ -276,7 +276,7 @@ func main() {
 	}()
 	switch {
 	case len(os.Args) == 3 && os.Args[1] == "http":
-		// The handler of this SDK serves the new era only where it keeps no sessions, and then the old one without them.
+		// The handler of this SDK supports the modern era only without sessions, and then legacy clients have none either.
 		one := func(*http.Request) *mcp.Server { return server }
 		legacy := mcp.NewStreamableHTTPHandler(one, nil)
 		modern := mcp.NewStreamableHTTPHandler(one, &mcp.StreamableHTTPOptions{Stateless: true})
@@ -289,7 +289,7 @@ func main() {
 		})
 		log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Args[2], nil))
 	case len(os.Args) == 2 && os.Args[1] == "stdio":
-		// Real servers chat on standard error before they answer anything.
+		// Real servers log to standard error before they answer.
 		fmt.Fprintln(os.Stderr, "interop-go is up")
 		if err := server.Run(context.Background(), &mcp.StdioTransport{}); err != nil {
 			log.Fatal(err)

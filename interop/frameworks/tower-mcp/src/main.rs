@@ -18,7 +18,7 @@ struct Add {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let echo = ToolBuilder::new("echo")
-        .description("Gives back what it was given")
+        .description("Returns its argument")
         .handler(|input: Echo| async move { Ok(CallToolResult::text(input.text)) })
         .build();
     let add = ToolBuilder::new("add")

@@ -1,7 +1,7 @@
 //! The checks.
 
-use super::handler::{Heard, ROOTS};
-use super::{Client, Failure, NOTICE, Says, check};
+use super::handler::{ROOTS, Received};
+use super::{CheckResult, Client, Failure, NOTICE, check};
 use rmcp::ServiceError;
 use rmcp::model::{
     CallToolRequestParams, CallToolResult, GetPromptRequestParams, LoggingLevel,
@@ -43,30 +43,30 @@ pub(super) async fn all(client: &Client) {
     let booked = "table for 4 at Noma on 2026-08-01";
     check(
         "elicitation",
-        says(client, "book_table", json!({"restaurant": "Noma"}), booked),
+        expect_text(client, "book_table", json!({"restaurant": "Noma"}), booked),
     )
     .await;
-    let said = "The model says: I heard: What is red?";
+    let output = "The model says: You asked: What is red?";
     check(
         "sampling",
-        says(
+        expect_text(
             client,
             "ask_model",
             json!({"question": "What is red?"}),
-            said,
+            output,
         ),
     )
     .await;
     check(
         "roots",
-        says(client, "show_roots", json!({}), &ROOTS.join(", ")),
+        expect_text(client, "show_roots", json!({}), &ROOTS.join(", ")),
     )
     .await;
     check("cancellation", cancellation(client)).await;
     check("changes of lists and resources", changes(client)).await;
 }
 
-fn want(condition: bool, found: impl std::fmt::Debug) -> Result<(), Failure> {
+fn ensure(condition: bool, found: impl std::fmt::Debug) -> Result<(), Failure> {
     if condition {
         Ok(())
     } else {
@@ -74,14 +74,14 @@ fn want(condition: bool, found: impl std::fmt::Debug) -> Result<(), Failure> {
     }
 }
 
-fn done(says: impl Into<String>) -> Says {
-    Ok(Some(says.into()))
+fn done(detail: impl Into<String>) -> CheckResult {
+    Ok(Some(detail.into()))
 }
 
-/// The code of the protocol error that this must end with.
+/// Returns the code of a protocol error. Fails if there is none.
 fn refused<T>(result: Result<T, ServiceError>) -> Result<i32, Failure> {
     match result {
-        Ok(_) => Err("it was not refused".into()),
+        Ok(_) => Err("it was not rejected".into()),
         Err(ServiceError::McpError(error)) => Ok(error.code.0),
         Err(other) => Err(other.into()),
     }
@@ -106,11 +106,16 @@ fn text(result: &CallToolResult) -> Result<String, Failure> {
         .ok_or_else(|| format!("no text in {result:?}").into())
 }
 
-/// Calls a tool whose text must have this in it.
-async fn says(client: &Client, name: &'static str, args: Value, wanted: &str) -> Says {
-    let said = text(&call(client, name, args).await?)?;
-    want(said.contains(wanted), &said)?;
-    done(said)
+/// Calls a tool and checks that its text contains `wanted`.
+async fn expect_text(
+    client: &Client,
+    name: &'static str,
+    args: Value,
+    wanted: &str,
+) -> CheckResult {
+    let output = text(&call(client, name, args).await?)?;
+    ensure(output.contains(wanted), &output)?;
+    done(output)
 }
 
 async fn read(client: &Client, uri: &str) -> Result<String, Failure> {
@@ -124,33 +129,32 @@ async fn read(client: &Client, uri: &str) -> Result<String, Failure> {
     }
 }
 
-/// Waits for what a handler of notifications hears: they run beside the call.
-async fn until(client: &Client, limit: Duration, condition: impl Fn(&Heard) -> bool) {
+/// Waits until the notification handlers, which run concurrently with the call, satisfy the
+/// condition.
+async fn until(client: &Client, limit: Duration, condition: impl Fn(&Received) -> bool) {
     let _ = tokio::time::timeout(limit, async {
-        while !client.service.service().heard(|heard| condition(heard)) {
+        while !client
+            .service
+            .service()
+            .received(|received| condition(received))
+        {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     })
     .await;
 }
 
-async fn connected(client: &Client) -> Says {
-    let server = client
-        .service
-        .peer_info()
-        .ok_or("the server is not known")?;
-    want(
+async fn connected(client: &Client) -> CheckResult {
+    let server = client.service.peer_info().ok_or("no server information")?;
+    ensure(
         (server.protocol_version == ProtocolVersion::V_2026_07_28) == client.modern,
         &server.protocol_version,
     )?;
-    let info = server
-        .server_info
-        .as_ref()
-        .ok_or("the server does not say what it is")?;
+    let info = server.server_info.as_ref().ok_or("no server name")?;
     done(format!("{}, {}", info.name, server.protocol_version))
 }
 
-async fn ping(client: &Client) -> Says {
+async fn ping(client: &Client) -> CheckResult {
     if client.modern {
         return Ok(None);
     }
@@ -159,23 +163,23 @@ async fn ping(client: &Client) -> Says {
     done("answered")
 }
 
-async fn list_tools(client: &Client) -> Says {
+async fn list_tools(client: &Client) -> CheckResult {
     let tools = client.service.list_all_tools().await?;
     for name in ["whoami", "add", "countdown"] {
-        want(tools.iter().any(|tool| tool.name == name), name)?;
+        ensure(tools.iter().any(|tool| tool.name == name), name)?;
     }
     let add = tools
         .iter()
         .find(|tool| tool.name == "add")
         .and_then(|tool| tool.output_schema.as_ref());
-    want(
+    ensure(
         add.is_some_and(|schema| schema["properties"]["sum"]["type"] == "integer"),
         add,
     )?;
     done(format!("{} tools", tools.len()))
 }
 
-async fn pagination(client: &Client) -> Says {
+async fn pagination(client: &Client) -> CheckResult {
     let (mut tools, mut prompts, mut pages) = (BTreeSet::new(), BTreeSet::new(), 0);
     let mut cursor = None;
     loop {
@@ -185,7 +189,7 @@ async fn pagination(client: &Client) -> Says {
             .await?;
         pages += 1;
         for tool in page.tools {
-            want(tools.insert(tool.name.to_string()), "twice")?;
+            ensure(tools.insert(tool.name.to_string()), "twice")?;
         }
         cursor = page.next_cursor;
         if cursor.is_none() {
@@ -204,8 +208,8 @@ async fn pagination(client: &Client) -> Says {
             break;
         }
     }
-    want(pages > 2, format!("{pages} pages"))?;
-    want(prompts.iter().eq(["explain_demo", "greet"]), &prompts)?;
+    ensure(pages > 2, format!("{pages} pages"))?;
+    ensure(prompts.iter().eq(["explain_demo", "greet"]), &prompts)?;
     done(format!(
         "{} tools and {} prompts on {pages} pages",
         tools.len(),
@@ -213,32 +217,32 @@ async fn pagination(client: &Client) -> Says {
     ))
 }
 
-async fn call_text(client: &Client) -> Says {
-    let said = text(&call(client, "whoami", json!({})).await?)?;
-    want(said.starts_with("replica "), &said)?;
-    done(said)
+async fn call_text(client: &Client) -> CheckResult {
+    let output = text(&call(client, "whoami", json!({})).await?)?;
+    ensure(output.starts_with("replica "), &output)?;
+    done(output)
 }
 
-async fn call_structured(client: &Client) -> Says {
+async fn call_structured(client: &Client) -> CheckResult {
     let result = call(client, "add", json!({"a": 2, "b": 40})).await?;
-    want(
+    ensure(
         result.structured_content == Some(json!({"sum": 42})),
         &result,
     )?;
     done(json!({"sum": 42}).to_string())
 }
 
-async fn call_floats(client: &Client) -> Says {
+async fn call_floats(client: &Client) -> CheckResult {
     let result = call(client, "add", json!({"a": 2.0, "b": 40.0})).await?;
-    want(
+    ensure(
         result.structured_content == Some(json!({"sum": 42})),
         &result,
     )?;
     done(json!({"sum": 42}).to_string())
 }
 
-async fn call_header(client: &Client) -> Says {
-    says(
+async fn call_header(client: &Client) -> CheckResult {
+    expect_text(
         client,
         "query",
         json!({"region": "eu-süd 1", "text": "rain"}),
@@ -247,16 +251,16 @@ async fn call_header(client: &Client) -> Says {
     .await
 }
 
-async fn tool_error(client: &Client) -> Says {
+async fn tool_error(client: &Client) -> CheckResult {
     let result = call(client, "fail", json!({"reason": "on purpose"})).await?;
-    want(
+    ensure(
         result.is_error == Some(true) && text(&result)?.contains("on purpose"),
         &result,
     )?;
     done("isError: true")
 }
 
-async fn protocol_error(client: &Client, tool: &'static str) -> Says {
+async fn protocol_error(client: &Client, tool: &'static str) -> CheckResult {
     let code = refused(
         call(
             client,
@@ -265,36 +269,36 @@ async fn protocol_error(client: &Client, tool: &'static str) -> Says {
         )
         .await,
     )?;
-    want(code == -32602, code)?;
+    ensure(code == -32602, code)?;
     done(format!("code {code}"))
 }
 
-async fn progress(client: &Client) -> Says {
-    let said = text(&call(client, "countdown", json!({"pause_ms": 20})).await?)?;
-    want(said == "Counted down from 10.", &said)?;
-    until(client, Duration::from_secs(2), |heard| {
-        heard.progress.len() >= 11
+async fn progress(client: &Client) -> CheckResult {
+    let output = text(&call(client, "countdown", json!({"pause_ms": 20})).await?)?;
+    ensure(output == "Counted down from 10.", &output)?;
+    until(client, Duration::from_secs(2), |received| {
+        received.progress.len() >= 11
     })
     .await;
     let mut seen = client
         .service
         .service()
-        .heard(|heard| std::mem::take(&mut heard.progress));
+        .received(|received| std::mem::take(&mut received.progress));
     seen.sort_by(|a, b| a.progress.total_cmp(&b.progress));
-    want(
+    ensure(
         seen.iter()
             .map(|note| note.progress)
             .eq((0..=10).map(f64::from)),
         &seen,
     )?;
-    want(
+    ensure(
         seen[10].total == Some(10.0) && seen[10].message.as_deref() == Some("lift-off"),
         &seen,
     )?;
     done(format!("{} notifications", seen.len()))
 }
 
-async fn log(client: &Client) -> Says {
+async fn log(client: &Client) -> CheckResult {
     let mut params = params("chatter", &json!({}));
     if client.modern {
         let mut meta = RequestMetaObject::new();
@@ -307,20 +311,20 @@ async fn log(client: &Client) -> Says {
             .await?;
     }
     client.service.call_tool(params).await?;
-    until(client, Duration::from_secs(2), |heard| {
-        heard.messages.len() >= LEVELS.len()
+    until(client, Duration::from_secs(2), |received| {
+        received.messages.len() >= LEVELS.len()
     })
     .await;
     let seen = client
         .service
         .service()
-        .heard(|heard| std::mem::take(&mut heard.messages));
-    // Its handlers run beside each other, in any order.
+        .received(|received| std::mem::take(&mut received.messages));
+    // The handlers run concurrently, in any order.
     let came: BTreeSet<String> = seen
         .iter()
         .map(|note| json!(note.level).to_string())
         .collect();
-    want(
+    ensure(
         came == LEVELS
             .iter()
             .map(|level| json!(level).to_string())
@@ -330,14 +334,14 @@ async fn log(client: &Client) -> Says {
     done(format!("{} messages from level notice on", came.len()))
 }
 
-async fn resources(client: &Client) -> Says {
+async fn resources(client: &Client) -> CheckResult {
     let resources = client.service.list_all_resources().await?;
-    want(
+    ensure(
         resources.iter().any(|resource| resource.uri == NOTICE),
         &resources,
     )?;
     let templates = client.service.list_all_resource_templates().await?;
-    want(
+    ensure(
         templates
             .iter()
             .any(|template| template.uri_template.contains("capitals")),
@@ -350,16 +354,16 @@ async fn resources(client: &Client) -> Says {
     ))
 }
 
-async fn read_resources(client: &Client) -> Says {
-    let said = read(client, "demo://capitals/norway").await?;
-    want(said == "Oslo", &said)?;
+async fn read_resources(client: &Client) -> CheckResult {
+    let output = read(client, "demo://capitals/norway").await?;
+    ensure(output == "Oslo", &output)?;
     let unknown = ReadResourceRequestParams::new("demo://no-such-thing");
     let code = refused(client.service.read_resource(unknown).await)?;
-    want(code == if client.modern { -32602 } else { -32002 }, code)?;
-    done(format!("{said}; unknown: code {code}"))
+    ensure(code == if client.modern { -32602 } else { -32002 }, code)?;
+    done(format!("{output}; unknown: code {code}"))
 }
 
-async fn prompt(client: &Client) -> Says {
+async fn prompt(client: &Client) -> CheckResult {
     let args = json!({"name": "Ada", "tone": "formal"})
         .as_object()
         .cloned()
@@ -369,28 +373,28 @@ async fn prompt(client: &Client) -> Says {
         .get_prompt(GetPromptRequestParams::new("greet").with_arguments(args))
         .await?;
     let first = found.messages.first().ok_or("no messages")?;
-    let said = first
+    let output = first
         .content
         .as_text()
         .map(|block| block.text.clone())
         .ok_or("no text")?;
-    want(said.contains("formal greeting to Ada"), &said)?;
-    done(said)
+    ensure(output.contains("formal greeting to Ada"), &output)?;
+    done(output)
 }
 
-async fn complete(client: &Client) -> Says {
+async fn complete(client: &Client) -> CheckResult {
     let values = client
         .service
         .complete_prompt_simple("greet", "language", "F")
         .await?;
-    want(values == ["Finnish", "French"], &values)?;
+    ensure(values == ["Finnish", "French"], &values)?;
     done(values.join(", "))
 }
 
-async fn cancellation(client: &Client) -> Says {
+async fn cancellation(client: &Client) -> CheckResult {
     let count = async || -> Result<u64, Failure> {
-        let said = read(client, "demo://naps").await?;
-        Ok(said.split(' ').next().unwrap_or_default().parse()?)
+        let output = read(client, "demo://naps").await?;
+        Ok(output.split(' ').next().unwrap_or_default().parse()?)
     };
     let before = count().await?;
     // A call that is dropped is cancelled.
@@ -399,27 +403,27 @@ async fn cancellation(client: &Client) -> Says {
         call(client, "nap", json!({"seconds": 30})),
     )
     .await;
-    want(nap.is_err(), "it was not cancelled")?;
+    ensure(nap.is_err(), "it was not cancelled")?;
     for _ in 0..100 {
         if count().await? == before + 1 {
-            return done("the server counts one more nap that was broken off");
+            return done("the server counts one more interrupted nap");
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Err("the server counts no more naps".into())
 }
 
-async fn changes(client: &Client) -> Says {
+async fn changes(client: &Client) -> CheckResult {
     let words = format!("from rmcp {}", std::process::id());
-    let heard = if client.modern {
+    let received = if client.modern {
         listen(client, &words).await
     } else {
         subscribe(client, &words).await
     };
     call(client, "surprise", json!({"show": false})).await?;
-    heard?;
-    let said = read(client, NOTICE).await?;
-    want(said == words, &said)?;
+    received?;
+    let output = read(client, NOTICE).await?;
+    ensure(output == words, &output)?;
     done("list changed, resource updated")
 }
 
@@ -437,21 +441,21 @@ async fn subscribe(client: &Client, words: &str) -> Result<(), Failure> {
     client
         .service
         .service()
-        .heard(|heard| (heard.tools, heard.notice) = (false, false));
+        .received(|received| (received.tools, received.notice) = (false, false));
     change(client, words).await?;
-    until(client, Duration::from_secs(10), |heard| {
-        heard.tools && heard.notice
+    until(client, Duration::from_secs(10), |received| {
+        received.tools && received.notice
     })
     .await;
-    let heard = client
+    let received = client
         .service
         .service()
-        .heard(|heard| (heard.tools, heard.notice));
+        .received(|received| (received.tools, received.notice));
     client
         .service
         .unsubscribe(UnsubscribeRequestParams::new(NOTICE))
         .await?;
-    want(heard == (true, true), heard)
+    ensure(received == (true, true), received)
 }
 
 async fn listen(client: &Client, words: &str) -> Result<(), Failure> {
@@ -460,7 +464,7 @@ async fn listen(client: &Client, words: &str) -> Result<(), Failure> {
         .resource_subscription(NOTICE)
         .build();
     let mut subscription = client.service.peer().listen(filter).await?;
-    want(
+    ensure(
         subscription.acknowledged().tools_list_changed == Some(true),
         subscription.acknowledged(),
     )?;

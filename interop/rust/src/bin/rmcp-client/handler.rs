@@ -1,4 +1,4 @@
-//! What this client answers and hears.
+//! The handlers of this client for input requests and notifications.
 
 use super::NOTICE;
 use rmcp::model::{
@@ -14,9 +14,9 @@ use std::sync::{Arc, Mutex};
 
 pub(super) const ROOTS: [&str; 2] = ["file:///home/ada/one", "file:///home/ada/two"];
 
-/// What notifications brought.
+/// The notifications received so far.
 #[derive(Default)]
-pub(super) struct Heard {
+pub(super) struct Received {
     pub(super) progress: Vec<ProgressNotificationParam>,
     pub(super) messages: Vec<LoggingMessageNotificationParam>,
     pub(super) tools: bool,
@@ -25,12 +25,12 @@ pub(super) struct Heard {
 
 #[derive(Clone, Default)]
 pub(super) struct Handler {
-    heard: Arc<Mutex<Heard>>,
+    received: Arc<Mutex<Received>>,
 }
 
 impl Handler {
-    pub(super) fn heard<T>(&self, look: impl FnOnce(&mut Heard) -> T) -> T {
-        look(&mut self.heard.lock().expect("no panic while it is held"))
+    pub(super) fn received<T>(&self, look: impl FnOnce(&mut Received) -> T) -> T {
+        look(&mut self.received.lock().expect("no panic while it is held"))
     }
 }
 
@@ -76,8 +76,8 @@ impl ClientHandler for Handler {
             .and_then(|block| block.as_text())
             .map(|text| text.text.as_str())
             .unwrap_or_default();
-        let said = SamplingMessage::assistant_text(format!("I heard: {asked}"));
-        Ok(CreateMessageResult::new(said, "interop-model".into()))
+        let output = SamplingMessage::assistant_text(format!("You asked: {asked}"));
+        Ok(CreateMessageResult::new(output, "interop-model".into()))
     }
 
     async fn list_roots(
@@ -92,7 +92,7 @@ impl ClientHandler for Handler {
         note: ProgressNotificationParam,
         _: NotificationContext<RoleClient>,
     ) {
-        self.heard(|heard| heard.progress.push(note));
+        self.received(|received| received.progress.push(note));
     }
 
     async fn on_logging_message(
@@ -100,11 +100,11 @@ impl ClientHandler for Handler {
         note: LoggingMessageNotificationParam,
         _: NotificationContext<RoleClient>,
     ) {
-        self.heard(|heard| heard.messages.push(note));
+        self.received(|received| received.messages.push(note));
     }
 
     async fn on_tool_list_changed(&self, _: NotificationContext<RoleClient>) {
-        self.heard(|heard| heard.tools = true);
+        self.received(|received| received.tools = true);
     }
 
     async fn on_resource_updated(
@@ -112,6 +112,6 @@ impl ClientHandler for Handler {
         note: ResourceUpdatedNotificationParam,
         _: NotificationContext<RoleClient>,
     ) {
-        self.heard(|heard| heard.notice |= note.uri == NOTICE);
+        self.received(|received| received.notice |= note.uri == NOTICE);
     }
 }

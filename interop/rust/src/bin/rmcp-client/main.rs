@@ -3,7 +3,7 @@
 //!
 //! Prints one line of JSON for each check.
 
-// Roots, sampling, logging and the subscriptions of the old era are what this is about.
+// Roots, sampling, logging and legacy subscriptions are deprecated, but tested here.
 #![allow(deprecated)]
 
 mod checks;
@@ -21,27 +21,27 @@ const LIMIT: Duration = Duration::from_secs(20);
 const NOTICE: &str = "demo://notice";
 
 type Failure = Box<dyn std::error::Error>;
-/// What a check has to say; nothing, where the era does not have what is checked.
-type Says = Result<Option<String>, Failure>;
+/// The detail of a successful check, or `None` if the era lacks the feature.
+type CheckResult = Result<Option<String>, Failure>;
 
 struct Client {
     service: RunningService<RoleClient, Handler>,
     modern: bool,
 }
 
-async fn check(name: &str, work: impl Future<Output = Says>) {
-    let (ok, says) = match tokio::time::timeout(LIMIT, work).await {
-        Ok(Ok(Some(says))) => (true, says),
+async fn check(name: &str, work: impl Future<Output = CheckResult>) {
+    let (ok, detail) = match tokio::time::timeout(LIMIT, work).await {
+        Ok(Ok(Some(detail))) => (true, detail),
         Ok(Ok(None)) => return,
         Ok(Err(error)) => (false, error.to_string()),
         Err(_) => (false, format!("nothing within {LIMIT:?}")),
     };
-    println!("{}", json!({"check": name, "ok": ok, "says": says}));
+    println!("{}", json!({"check": name, "ok": ok, "detail": detail}));
 }
 
 async fn connect(words: &[&str]) -> Result<Client, Failure> {
     let (modern, mode) = match words.first() {
-        // It asks `server/discover` first and falls back to the old handshake: it must not have to.
+        // It tries `server/discover` first and falls back to the handshake, which must not be necessary.
         Some(&"modern") => {
             let preferred_versions = vec![ProtocolVersion::V_2026_07_28];
             (

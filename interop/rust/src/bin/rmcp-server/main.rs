@@ -1,7 +1,7 @@
 //! A server on rmcp, for both eras; the tour is in ../../../../README.md. usage: rmcp-server http
 //! PORT | stdio
 
-// Roots, sampling, logging and the subscriptions of the old era are what this is about.
+// Roots, sampling, logging and legacy subscriptions are deprecated, but tested here.
 #![allow(deprecated)]
 
 mod tools;
@@ -38,15 +38,15 @@ const CAPITALS: [(&str, &str); 4] = [
     ("france", "Paris"),
     ("norway", "Oslo"),
 ];
-const AGAIN: Duration = Duration::from_millis(300);
+const NOTIFY_INTERVAL: Duration = Duration::from_millis(300);
 
-/// What all connections of a process share.
+/// State shared by all connections of the process.
 struct Shared {
     notice: String,
     broken_off: u64,
 }
 
-/// One for each connection of the old era.
+/// The server of one legacy connection.
 #[derive(Clone)]
 struct Tour {
     shared: Arc<Mutex<Shared>>,
@@ -54,8 +54,8 @@ struct Tour {
     subscribed: Arc<Mutex<bool>>,
 }
 
-fn set<T>(place: &Mutex<T>, value: T) {
-    *place.lock().expect("no panic while it is held") = value;
+fn set<T>(slot: &Mutex<T>, value: T) {
+    *slot.lock().expect("no panic while it is held") = value;
 }
 
 #[derive(Deserialize, schemars::JsonSchema)]
@@ -87,8 +87,7 @@ impl Tour {
     }
 }
 
-// Not with `prompt_handler`: it would put its own list of prompts, which has no pages, in the place
-// of ours.
+// Without `prompt_handler`, which would replace our paginated list of prompts.
 #[tool_handler]
 impl ServerHandler for Tour {
     fn get_info(&self) -> ServerConfig {
@@ -113,12 +112,12 @@ impl ServerHandler for Tour {
         Some(requested.supported_by(&self.get_info().capabilities))
     }
 
-    /// Whoever listens hears of changes again and again.
+    /// Notifies listeners of changes repeatedly.
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         loop {
             tokio::select! {
                 () = context.cancelled() => return Ok(()),
-                () = tokio::time::sleep(AGAIN) => {}
+                () = tokio::time::sleep(NOTIFY_INTERVAL) => {}
             }
             let wanted = context.accepted();
             if wanted.tools_list_changed == Some(true)
@@ -142,10 +141,10 @@ impl ServerHandler for Tour {
         }
     }
 
-    /// A connection of the old era, which hears of the list of tools without asking.
+    /// Notifies a legacy connection of changes of the tool list, without a subscription.
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
         let (peer, subscribed) = (context.peer.clone(), self.subscribed.clone());
-        tokio::spawn(async move { while tell(&peer, &subscribed).await {} });
+        tokio::spawn(async move { while notify(&peer, &subscribed).await {} });
     }
 
     async fn set_level(
@@ -204,7 +203,7 @@ impl ServerHandler for Tour {
         Self::prompt_router().get_prompt(context).await
     }
 
-    /// One prompt on each page.
+    /// Returns one prompt per page.
     async fn list_prompts(
         &self,
         request: Option<PaginatedRequestParams>,
@@ -214,8 +213,7 @@ impl ServerHandler for Tour {
         let at = request
             .and_then(|params| params.cursor)
             .map_or(Ok(0), |cursor| cursor.parse::<usize>());
-        let at =
-            at.map_err(|_| ErrorData::invalid_params("that is not one of our cursors", None))?;
+        let at = at.map_err(|_| ErrorData::invalid_params("unknown cursor", None))?;
         let mut page =
             ListPromptsResult::with_all_items(all.iter().skip(at).take(1).cloned().collect());
         page.next_cursor = (at + 1 < all.len()).then(|| (at + 1).to_string());
@@ -256,25 +254,22 @@ impl ServerHandler for Tour {
             (NAPS, _) => format!("{} naps were broken off.", shared.broken_off),
             (_, Some(capital)) => capital.to_owned(),
             _ => {
-                return Err(ErrorData::resource_not_found(
-                    "there is no such resource",
-                    None,
-                ));
+                return Err(ErrorData::resource_not_found("unknown resource", None));
             }
         };
         Ok(ReadResourceResult::new(vec![ResourceContents::text(text, request.uri)]).into())
     }
 }
 
-async fn tell(peer: &Peer<RoleServer>, subscribed: &Mutex<bool>) -> bool {
-    tokio::time::sleep(AGAIN).await;
+async fn notify(peer: &Peer<RoleServer>, subscribed: &Mutex<bool>) -> bool {
+    tokio::time::sleep(NOTIFY_INTERVAL).await;
     let wanted = *subscribed.lock().expect("no panic while it is held");
-    let told = !wanted
+    let notified = !wanted
         || peer
             .notify_resource_updated(ResourceUpdatedNotificationParam::new(NOTICE))
             .await
             .is_ok();
-    told && peer.notify_tool_list_changed().await.is_ok()
+    notified && peer.notify_tool_list_changed().await.is_ok()
 }
 
 #[tokio::main]
@@ -291,7 +286,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["http", port] => {
-            // Its defaults: it answers with an event stream.
+            // Default settings: answers with an event stream.
             let service: StreamableHttpService<Tour, LocalSessionManager> =
                 StreamableHttpService::new(
                     move || Ok(tour()),
@@ -302,7 +297,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             axum::serve(listener, axum::Router::new().nest_service("/mcp", service)).await?;
         }
         ["stdio"] => {
-            // Real servers chat on standard error before they answer anything.
+            // Real servers log to standard error before they answer.
             eprintln!("interop-rmcp is up");
             tour().serve(stdio()).await?.waiting().await?;
         }

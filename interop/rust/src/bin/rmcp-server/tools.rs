@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// The key of the question.
+/// The key of the input request.
 const KEY: &str = "answer";
 const LEVELS: [LoggingLevel; 8] = [
     LoggingLevel::Debug,
@@ -81,7 +81,7 @@ struct Surprise {
 
 type Answered = Result<CallToolResponse, ErrorData>;
 
-fn says(text: impl Into<String>) -> CallToolResult {
+fn text_result(text: impl Into<String>) -> CallToolResult {
     CallToolResult::success(vec![ContentBlock::text(text)])
 }
 
@@ -92,7 +92,7 @@ impl Tour {
         "replica rmcp".into()
     }
 
-    #[tool(description = "Gives back what it was given")]
+    #[tool(description = "Returns its argument")]
     fn echo(&self, Parameters(args): Parameters<Text>) -> String {
         args.text
     }
@@ -158,7 +158,7 @@ impl Tour {
         "Said everything there is to say.".into()
     }
 
-    #[tool(description = "Says nothing for a while")]
+    #[tool(description = "Sleeps")]
     async fn nap(
         &self,
         Parameters(args): Parameters<Nap>,
@@ -203,11 +203,11 @@ impl Tour {
             Err(question) => return Ok(question),
         };
         if answer.action != ElicitationAction::Accept {
-            return Ok(says(format!("Nothing was booked: {:?}.", answer.action)).into());
+            return Ok(text_result(format!("Nothing was booked: {:?}.", answer.action)).into());
         }
         let content = answer.content.unwrap_or_default();
         let date = content["date"].as_str().unwrap_or_default();
-        Ok(says(format!(
+        Ok(text_result(format!(
             "A table for {} at {} on {date}, inside.",
             content["guests"], args.restaurant
         ))
@@ -228,14 +228,14 @@ impl Tour {
             Ok(answer) => answer,
             Err(question) => return Ok(question),
         };
-        let said = answer
+        let output = answer
             .message
             .content
             .first()
             .and_then(|block| block.as_text());
-        Ok(says(format!(
+        Ok(text_result(format!(
             "The model says: {}",
-            said.map(|text| text.text.as_str()).unwrap_or_default()
+            output.map(|text| text.text.as_str()).unwrap_or_default()
         ))
         .into())
     }
@@ -252,12 +252,12 @@ impl Tour {
             Err(question) => return Ok(question),
         };
         let uris: Vec<&str> = answer.roots.iter().map(|root| root.uri.as_str()).collect();
-        Ok(says(uris.join(", ")).into())
+        Ok(text_result(uris.join(", ")).into())
     }
 
     #[tool(description = "Changes the list of tools")]
     fn surprise(&self, Parameters(_): Parameters<Surprise>) -> String {
-        "Listeners hear of it anyway.".into()
+        "Listeners are notified anyway.".into()
     }
 
     #[tool(description = "Changes the notice")]
@@ -270,7 +270,7 @@ impl Tour {
     }
 }
 
-/// The answer of the client, or in the new era the result that asks for it.
+/// Returns the answer of the client, or in the modern era the `InputRequired` result.
 async fn ask<A: DeserializeOwned>(
     given: Option<rmcp::model::InputResponses>,
     question: InputRequest,
@@ -294,7 +294,7 @@ async fn ask<A: DeserializeOwned>(
         .map_err(|why| ErrorData::invalid_params(why.to_string(), None))
 }
 
-/// Asks a client of the old era.
+/// Sends a request to a legacy client.
 async fn asked(question: InputRequest, client: &Peer<RoleServer>) -> Result<Value, ErrorData> {
     let answer = match question {
         InputRequest::Elicitation(request) => client

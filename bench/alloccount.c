@@ -1,4 +1,4 @@
-// LD_PRELOAD shim: counts heap calls and bytes of a process; SIGUSR1 prints the running totals to stderr.
+// LD_PRELOAD shim that counts heap calls and bytes of a process. SIGUSR1 prints the totals to stderr.
 // build: gcc -O2 -shared -fPIC -o target/bench/run/alloccount.so bench/alloccount.c -ldl
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""allocs.py NAME [CASE..]  - heap allocations and bytes per request of a native server, one keep-alive connection."""
+"""allocs.py NAME [CASE..]  - counts heap allocations and bytes per request of a native server on one keep-alive connection."""
 import http.client, json, os, re, signal, subprocess, sys, time
 
 here = os.path.dirname(os.path.abspath(__file__))
@@ -33,16 +33,16 @@ try:
             params |= {"name": tool, "arguments": args}
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": m, "params": params}, separators=(",", ":"))
 
-        def go(n):
+        def send(n):
             for _ in range(n):
                 c.request("POST", "/mcp", body, h)
                 r = c.getresponse()
                 assert r.status == 200, r.read()
                 r.read()
 
-        go(50)
+        send(50)
         a = totals()
-        go(500)
+        send(500)
         b = totals()
         print(f"| {name} | {case} | {(b[0]-a[0])/500:.1f} allocs | {(b[1]-a[1])/500:.1f} reallocs | {(b[2]-a[2])/500:.0f} bytes requested |", flush=True)
 finally:

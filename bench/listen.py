@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""listen.py NAME [N=1000] [listen|conns] [OUT]  - memory of a freshly started server with N open subscriptions/listen
-streams, or with N idle keep-alive connections that have each made one tools/call. Starts and stops the server.
+"""listen.py NAME [N=1000] [listen|conns] [OUT]  - measures the memory of a new server with N open subscriptions/listen
+streams, or with N idle keep-alive connections after one tools/call each. Starts and stops the server.
 
-Every stream must deliver notifications/subscriptions/acknowledged before it counts as open.
-A JSON line with the figures is appended to OUT.
+A stream counts as open once it has delivered notifications/subscriptions/acknowledged.
+Appends a JSON line with the figures to OUT.
 """
 import asyncio, json, os, subprocess, sys
 
@@ -28,11 +28,11 @@ def mem():
     return int(st["VmRSS"].split()[0]) / 1024, int(st["RssAnon"].split()[0]) / 1024, int(st["Threads"])
 
 
-async def open_one(req, want):
+async def open_one(req, expected):
     r, w = await asyncio.open_connection("127.0.0.1", port)
     w.write(req)
     got = b""
-    while want not in got:
+    while expected not in got:
         d = await asyncio.wait_for(r.read(65536), 30)
         assert d, got
         got += d
@@ -40,20 +40,20 @@ async def open_one(req, want):
     return w
 
 
-async def batch(req, want):
+async def batch(req, expected):
     ws = []
     for i in range(0, n, 20):
-        ws += await asyncio.gather(*(open_one(req, want) for _ in range(min(20, n - i))))
+        ws += await asyncio.gather(*(open_one(req, expected) for _ in range(min(20, n - i))))
     return ws
 
 
 async def main():
     if kind == "listen":
-        req, want = post("subscriptions/listen", '"notifications":{"toolsListChanged":true},'), b"acknowledged"
+        req, expected = post("subscriptions/listen", '"notifications":{"toolsListChanged":true},'), b"acknowledged"
     else:
-        req, want = post("tools/call", '"name":"echo","arguments":{"text":"hi"},', "Mcp-Name: echo\r\n"), b'"content"'
+        req, expected = post("tools/call", '"name":"echo","arguments":{"text":"hi"},', "Mcp-Name: echo\r\n"), b'"content"'
     before = mem()
-    ws = await batch(req, want)
+    ws = await batch(req, expected)
     await asyncio.sleep(2)
     after = mem()
     for w in ws:

@@ -1,7 +1,7 @@
 #!/bin/bash
 # server.sh start NAME [CORE] | stop NAME | pid NAME | url NAME
-# Starts a server listed in servers.conf pinned to one core (default 0), waits until it answers
-# a 2026-07-28 tools/call, and records its pid. Stop kills only that pid.
+# start: starts a server of servers.conf, pinned to a core (default 0), waits until it answers a
+# 2026-07-28 tools/call, and records its pid. stop: kills that pid.
 set -eu
 cd "$(dirname "$0")/.."
 act=$1 name=$2 core=${3:-0}

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""startup.py NAME [RUNS=15] [OUT]  - time from spawn to the first correct tools/call reply, in ms.
+"""startup.py NAME [RUNS=15] [OUT]  - measures the time from spawn to the first correct tools/call reply, in ms.
 
 The server runs on core 0, this poller on core 1: it opens a connection every ~0.2 ms until one is
 accepted, then sends one tools/call and waits for HTTP 200. Also prints memory right after that reply.
-A JSON line with the figures is appended to OUT.
+Appends a JSON line with the figures to OUT.
 """
 import json, os, socket, statistics, subprocess, sys, time
 

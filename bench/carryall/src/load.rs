@@ -1,5 +1,4 @@
-//! Calls `echo` as fast as the answers come, and prints one line of figures in the shape that the
-//! peers' clients use.
+//! Calls `echo` in a closed loop and prints one line of figures in the format of the other clients.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,18 +8,18 @@ use carryall::transport::ServerCommand;
 use carryall::types::ContentBlock;
 use serde::Serialize;
 
-/// How much load.
+/// Concurrency, duration and argument size of a load.
 #[derive(Clone, Copy)]
-pub struct Plan {
+pub struct LoadPlan {
     in_flight: usize,
     secs: u64,
     bytes: usize,
 }
 
-impl Plan {
-    pub fn parse(words: &[&str]) -> carryall::Result<Self> {
-        let [in_flight, secs, bytes] = words else {
-            return Err("CONC SECS BYTES are wanted".into());
+impl LoadPlan {
+    pub fn parse(args: &[&str]) -> carryall::Result<Self> {
+        let [in_flight, secs, bytes] = args else {
+            return Err("expected CONC SECS BYTES".into());
         };
         Ok(Self {
             in_flight: in_flight.parse()?,
@@ -30,17 +29,17 @@ impl Plan {
     }
 }
 
-pub async fn http(url: &str, plan: Plan) -> carryall::Result<()> {
+pub async fn http(url: &str, plan: LoadPlan) -> carryall::Result<()> {
     drive(Client::http(url)?, "http", plan).await
 }
 
-pub async fn stdio(command: &[&str], plan: Plan) -> carryall::Result<()> {
-    let (program, args) = command.split_first().ok_or("a command is wanted")?;
+pub async fn stdio(command: &[&str], plan: LoadPlan) -> carryall::Result<()> {
+    let (program, args) = command.split_first().ok_or("expected a command")?;
     let command = ServerCommand::new(program).args(args);
     drive(Client::stdio(command).await?, "stdio", plan).await
 }
 
-async fn drive(client: Client, label: &str, plan: Plan) -> carryall::Result<()> {
+async fn drive(client: Client, label: &str, plan: LoadPlan) -> carryall::Result<()> {
     let text: Arc<str> = "x".repeat(plan.bytes).into();
     for _ in 0..200 {
         call(&client, &text).await?;
@@ -96,7 +95,7 @@ async fn call(client: &Client, text: &str) -> carryall::Result<()> {
         .map(str::len)
         != Some(text.len())
     {
-        return Err("the echo is not what was sent".into());
+        return Err("the result differs from the argument".into());
     }
     Ok(())
 }

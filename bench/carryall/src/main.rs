@@ -1,4 +1,5 @@
-//! carryall beside its peers: the same 52 tools, the same load loops.
+//! The server and client of carryall in the benchmarks, with the same 52 tools and load loops as the
+//! others.
 //!
 //! ```text
 //! carryall-bench http PORT                            serves http://127.0.0.1:PORT/mcp
@@ -14,14 +15,14 @@ use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> carryall::Result<ExitCode> {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match words.as_slice() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
         ["http", port] => carryall::serve(("127.0.0.1", port.parse()?), tools::server()).await?,
         ["stdio"] => carryall::serve_stdio(tools::server()).await?,
-        ["client", url, plan @ ..] => load::http(url, load::Plan::parse(plan)?).await?,
+        ["client", url, plan @ ..] => load::http(url, load::LoadPlan::parse(plan)?).await?,
         ["stdio-client", in_flight, secs, bytes, command @ ..] => {
-            load::stdio(command, load::Plan::parse(&[in_flight, secs, bytes])?).await?;
+            load::stdio(command, load::LoadPlan::parse(&[in_flight, secs, bytes])?).await?;
         }
         _ => {
             eprintln!(

@@ -1,4 +1,5 @@
-//! `echo`, `add` with structured output, `dummy_00` to `dummy_49`: what each peer offers too.
+//! The tools of all servers in the benchmarks: `echo`, `add` with structured output, `dummy_00` to
+//! `dummy_49`.
 
 use carryall::server::{ServerBuilder, Tool};
 use carryall::{Json, Server};

@@ -1,36 +1,38 @@
-//! What state that travels costs, in one process and without a network between:
-//! `carryall-state-bench [STORE-URL]...` prints a table. Stores are `sqlite:PATH`, `postgres://...`
-//! and `redis://...`; memory is always measured.
+//! Measures the cost of state in one process, without a network.
 //!
-//! `carryall-state-bench serve ADDRESS` is a server with the tools `whoami` and `book_table` as the
-//! interop servers have them, and `carryall-state-bench rounds URL` calls both of any such server:
-//! what a second round costs there.
+//! `carryall-state-bench [STORE-URL]...` prints a table. Stores are `sqlite:PATH`, `postgres://...` and
+//! `redis://...`; memory is always measured.
+//!
+//! `carryall-state-bench serve ADDRESS` runs a server with the tools `whoami` and `book_table` of the
+//! interop servers. `carryall-state-bench rounds URL` calls both tools of such a server, to measure the
+//! cost of a second round.
 
 use carryall::client::Change;
 use carryall::proto::seal::NONCE_BYTES;
-use carryall::server::{Resource, TaskSupport, TaskOptions, Tool};
+use carryall::server::{Resource, TaskOptions, TaskSupport, Tool};
 use carryall::store::{Memory, Store};
 use carryall::types::{ElicitRequestFormParams, ElicitResult, JsonObject, SubscriptionFilter};
-use carryall::{Client, Ctx, ElicitOutcome, Form, Keyring, Result, Server, HandlerError};
+use carryall::{Client, Ctx, ElicitOutcome, Form, HandlerError, Keyring, Result, Server};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How many times each cheap thing is done.
-const TIMES: u32 = 20_000;
+/// Repetitions of each short operation.
+const REPETITIONS: u32 = 20_000;
 const LISTENERS: usize = 10_000;
 const TASKS: usize = 2_000;
-const AT_ONCE: usize = 64;
+/// Number of concurrent calls.
+const CONCURRENCY: usize = 64;
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["serve", address] => return carryall::serve(address.to_owned(), restaurant()?).await,
-        ["rounds", url] => return rounds_at(url).await,
+        ["rounds", url] => return rounds_over_http(url).await,
         _ => {}
     }
-    println!("| what | figure |\n|---|---|");
+    println!("| operation | figure |\n|---|---|");
     sealing()?;
     rounds().await?;
     listens().await?;
@@ -41,7 +43,11 @@ async fn main() -> Result<()> {
             "sqlite" => Arc::new(carryall_store_sqlite::Sqlite::open(path)?),
             "postgres" => Arc::new(carryall_store_postgres::Postgres::connect(url.as_str()).await?),
             "redis" => Arc::new(carryall_store_redis::Redis::connect(url.as_str()).await?),
-            other => return Err(format!("{other}: sqlite, postgres or redis").into()),
+            other => {
+                return Err(
+                    format!("unknown store {other}; expected sqlite, postgres or redis").into(),
+                );
+            }
         };
         tasks(kind, store).await?;
     }
@@ -52,7 +58,8 @@ fn keyring() -> Result<Keyring> {
     Ok(format!("1 {}", "5a".repeat(32)).parse()?)
 }
 
-fn each(begun: Instant, times: u32) -> f64 {
+/// Returns microseconds per repetition.
+fn average(begun: Instant, times: u32) -> f64 {
     begun.elapsed().as_secs_f64() * 1e6 / f64::from(times)
 }
 
@@ -61,30 +68,30 @@ fn sealing() -> Result<()> {
     for size in [200, 10_000] {
         let record = vec![b'x'; size];
         let begun = Instant::now();
-        for _ in 0..TIMES {
+        for _ in 0..REPETITIONS {
             let mut nonce = [0; NONCE_BYTES];
             getrandom::fill(&mut nonce)?;
-            black_box(keyring.seal("request-state", b"whose", u64::MAX, nonce, &record)?);
+            black_box(keyring.seal("request-state", b"caller", u64::MAX, nonce, &record)?);
         }
-        let sealed = each(begun, TIMES);
+        let sealed = average(begun, REPETITIONS);
         let token = keyring.seal(
             "request-state",
-            b"whose",
+            b"caller",
             u64::MAX,
             [1; NONCE_BYTES],
             &record,
         )?;
         let begun = Instant::now();
-        for _ in 0..TIMES {
+        for _ in 0..REPETITIONS {
             black_box(
                 keyring
-                    .open("request-state", b"whose", 0, &token)
+                    .open("request-state", b"caller", 0, &token)
                     .map_err(|_| "not opened")?,
             );
         }
         println!(
             "| seal and open {size} bytes | {sealed:.1} and {:.1} us |",
-            each(begun, TIMES)
+            average(begun, REPETITIONS)
         );
     }
     Ok(())
@@ -102,16 +109,16 @@ struct Booking {
 }
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
-struct Place {
+struct BookTableArgs {
     restaurant: String,
 }
 
 fn restaurant() -> Result<Server> {
-    let book = async |ctx: Ctx, place: Place| {
+    let book = async |ctx: Ctx, args: BookTableArgs| {
         let asked = ctx
             .ask(Form::<Booking>::new(format!(
                 "When, and for how many, at {}?",
-                place.restaurant
+                args.restaurant
             )))
             .await?;
         let ElicitOutcome::Accepted(booking) = asked else {
@@ -119,7 +126,7 @@ fn restaurant() -> Result<Server> {
         };
         Ok::<_, HandlerError>(format!(
             "A table for {} at {} on {}.",
-            booking.guests, place.restaurant, booking.date
+            booking.guests, args.restaurant, booking.date
         ))
     };
     Ok(Server::new("bench", "1")
@@ -129,8 +136,8 @@ fn restaurant() -> Result<Server> {
         .build()?)
 }
 
-/// Over HTTP, one request at a time on one connection.
-async fn rounds_at(url: &str) -> Result<()> {
+/// Measures a server over HTTP, one request at a time on one connection.
+async fn rounds_over_http(url: &str) -> Result<()> {
     let user = async |_: ElicitRequestFormParams| {
         let booking = [
             ("date".to_owned(), "2026-12-01".into()),
@@ -143,30 +150,30 @@ async fn rounds_at(url: &str) -> Result<()> {
         .on_elicit(user)
         .build()?;
     let mut figures = [Vec::new(), Vec::new()];
-    // In turns, so that both see the same machine.
+    // Alternates, so that changes of the machine affect both.
     for _ in 0..5 {
         let begun = Instant::now();
-        for _ in 0..TIMES / 10 {
+        for _ in 0..REPETITIONS / 10 {
             black_box(client.call("whoami", ()).await?);
         }
-        figures[0].push(each(begun, TIMES / 10));
+        figures[0].push(average(begun, REPETITIONS / 10));
         let begun = Instant::now();
-        for _ in 0..TIMES / 10 {
+        for _ in 0..REPETITIONS / 10 {
             black_box(
                 client
                     .call("book_table", serde_json::json!({"restaurant": "Noma"}))
                     .await?,
             );
         }
-        figures[1].push(each(begun, TIMES / 10));
+        figures[1].push(average(begun, REPETITIONS / 10));
     }
-    let [plain, asked] = figures.map(|mut figures| {
+    let [plain, two_rounds] = figures.map(|mut figures| {
         figures.sort_by(f64::total_cmp);
         figures[figures.len() / 2]
     });
     println!(
-        "{url}: plain {plain:.1} us, two rounds {asked:.1} us, {:.2} times",
-        asked / plain
+        "{url}: plain {plain:.1} us, two rounds {two_rounds:.1} us, {:.2} times",
+        two_rounds / plain
     );
     Ok(())
 }
@@ -194,21 +201,24 @@ async fn rounds() -> Result<()> {
     let mut figures = Vec::new();
     for tool in ["plain", "asks"] {
         let begun = Instant::now();
-        for _ in 0..TIMES {
+        for _ in 0..REPETITIONS {
             black_box(client.call(tool, ()).await?);
         }
-        figures.push(each(begun, TIMES));
+        figures.push(average(begun, REPETITIONS));
     }
-    println!("| a plain call, in process | {:.1} us |", figures[0]);
     println!(
-        "| a call in two rounds | {:.1} us, {:.1} times a plain one |",
+        "| a call without input, in process | {:.1} us |",
+        figures[0]
+    );
+    println!(
+        "| a call in two rounds | {:.1} us, {:.1} times as long |",
         figures[1],
         figures[1] / figures[0]
     );
     Ok(())
 }
 
-/// Resident memory of this process, in bytes.
+/// Returns the resident memory of this process in bytes.
 fn resident() -> Result<usize> {
     let pages = std::fs::read_to_string("/proc/self/statm")?;
     Ok(pages
@@ -241,11 +251,11 @@ async fn listens() -> Result<()> {
             Some(Ok(Change::Resource(_)))
         ));
     }
-    let told = begun.elapsed();
+    let delivered = begun.elapsed();
     println!(
-        "| one change to {LISTENERS} listeners | noted for all in {:.1} ms, read by the last after {:.1} ms |",
+        "| one change to {LISTENERS} listeners | published after {:.1} ms, read by the last listener after {:.1} ms |",
         published.as_secs_f64() * 1e3,
-        told.as_secs_f64() * 1e3
+        delivered.as_secs_f64() * 1e3
     );
     Ok(())
 }
@@ -259,10 +269,10 @@ async fn tasks(kind: &str, store: Arc<dyn Store>) -> Result<()> {
         .build()?;
     let client = Client::builder().service(server).tasks().build()?;
     let begun = Instant::now();
-    let workers = (0..AT_ONCE).map(|_| {
+    let workers = (0..CONCURRENCY).map(|_| {
         let client = client.clone();
         tokio::spawn(async move {
-            for _ in 0..TASKS / AT_ONCE {
+            for _ in 0..TASKS / CONCURRENCY {
                 client.call("work", ()).await?;
             }
             Ok::<_, carryall::client::ClientError>(())
@@ -271,9 +281,9 @@ async fn tasks(kind: &str, store: Arc<dyn Store>) -> Result<()> {
     for worker in workers.collect::<Vec<_>>() {
         worker.await??;
     }
-    let count = (TASKS / AT_ONCE * AT_ONCE) as f64;
+    let count = (TASKS / CONCURRENCY * CONCURRENCY) as f64;
     println!(
-        "| tasks from call to result, {AT_ONCE} at once, {kind} | {:.0} a second |",
+        "| tasks from call to result, {CONCURRENCY} at once, {kind} | {:.0} a second |",
         count / begun.elapsed().as_secs_f64()
     );
     Ok(())

@@ -1,4 +1,4 @@
-//! What the fuzz targets check. The same properties run over random input in the tests of
-//! `carryall-proto`.
+//! The properties checked by the fuzz targets. The tests of `carryall-proto` check the same properties
+//! with random input.
 
 pub mod properties;

@@ -1,4 +1,4 @@
-//! Properties that hold for any bytes whatsoever. Each function panics when its property is broken.
+//! Properties that hold for arbitrary input. Each function panics if its property is violated.
 
 use bytes::{Bytes, BytesMut};
 use carryall_proto::cursor::{Cursor, MAX_CURSOR_BYTES};
@@ -12,15 +12,15 @@ use carryall_proto::{decode, trace};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
-/// Any frame is either taken or refused, never a panic; what is no JSON is refused.
+/// Decoding a frame never panics, and text that is not JSON is rejected.
 pub fn message(data: &[u8]) {
     let accepted = decode::decode_frame(Bytes::copy_from_slice(data));
     if serde_json::from_slice::<&serde_json::value::RawValue>(data).is_err() {
-        assert!(accepted.is_err(), "text that is not JSON was taken");
+        assert!(accepted.is_err(), "text that is not JSON was accepted");
     }
 }
 
-/// Headers and bodies of any content: nothing panics, and what a client mirrors a server accepts.
+/// Arbitrary headers and bodies cause no panic, and a server accepts the headers that a client mirrors.
 pub fn headers(data: &[u8]) {
     let (first, second) = halves(data);
     let mut map = HeaderMap::new();
@@ -64,7 +64,8 @@ pub fn headers(data: &[u8]) {
     }
 }
 
-/// Any text survives its way through a header, and any header value decodes to text or to an error.
+/// Encoding and decoding a header value returns the original text, and decoding an arbitrary header
+/// value never panics.
 pub fn sentinel(data: &[u8]) {
     if let Ok(text) = decode_value(data) {
         let again = encode_value(&text);
@@ -79,7 +80,8 @@ pub fn sentinel(data: &[u8]) {
     assert_eq!(decode_value(encoded.as_bytes()).as_deref(), Ok(&*text));
 }
 
-/// Where a stream is cut makes no difference, memory stays bounded, and what is encoded is decoded.
+/// The result does not depend on how the stream is split, events are bounded, and decoding reverses
+/// encoding.
 pub fn sse(data: &[u8]) {
     const LIMIT: usize = 256;
     let whole = decode_events(&[data], LIMIT);
@@ -97,8 +99,8 @@ pub fn sse(data: &[u8]) {
     assert!(decoder.next().is_none());
 }
 
-/// Where a stream is cut makes no difference, no line is longer than allowed, and a message is one
-/// line.
+/// The result does not depend on how the stream is split, lines are bounded, and an encoded message is
+/// one line.
 pub fn frame(data: &[u8]) {
     const LIMIT: usize = 64;
     let whole = decode_lines(&[data], LIMIT);
@@ -113,7 +115,7 @@ pub fn frame(data: &[u8]) {
     assert_eq!(one_line(Bytes::copy_from_slice(data)), out[..out.len() - 1]);
 }
 
-/// Only what was encoded decodes, and a token that nobody sealed opens nowhere.
+/// Only encoded cursors decode, and a token that was not sealed cannot be opened.
 pub fn cursor(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let ring = Keyring::new(SealingKey::new(1, [9; 32]));
@@ -161,30 +163,30 @@ fn mirrored(text: &str) {
 
 fn decode_events(pieces: &[&[u8]], limit: usize) -> Vec<Option<Bytes>> {
     let mut decoder = SseDecoder::new(limit);
-    let mut seen = Vec::new();
+    let mut decoded = Vec::new();
     for piece in pieces {
         decoder.push(piece);
-        seen.extend(
+        decoded.extend(
             decoder
                 .by_ref()
                 .map(|event| event.ok().map(|event| event.data)),
         );
     }
-    seen
+    decoded
 }
 
 fn decode_lines(pieces: &[&[u8]], limit: usize) -> Vec<Option<Bytes>> {
     let mut decoder = LineDecoder::new(limit);
-    let mut seen = Vec::new();
+    let mut decoded = Vec::new();
     for piece in pieces {
         decoder.push(piece);
-        seen.extend(decoder.by_ref().map(Result::ok));
+        decoded.extend(decoder.by_ref().map(Result::ok));
     }
-    seen.extend(decoder.finish().map(Some));
-    seen
+    decoded.extend(decoder.finish().map(Some));
+    decoded
 }
 
-/// Pieces of 1, 2, 3, ... 7, 1, ... bytes.
+/// Splits the input into pieces of 1, 2, 3, ... 7, 1, ... bytes.
 fn uneven(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
     (1..=7).cycle().map_while(move |length: usize| {
         let (piece, rest) = data.split_at(length.min(data.len()));
@@ -201,7 +203,7 @@ fn halves(data: &[u8]) -> (&[u8], &[u8]) {
     (&data[..cut], &data[cut..])
 }
 
-/// Every line end as a line feed, as an event's data arrives.
+/// Replaces every line ending by a line feed, as in the data of a decoded event.
 fn normalised(data: &[u8]) -> Vec<u8> {
     let mut lines = Vec::with_capacity(data.len());
     for (index, &byte) in data.iter().enumerate() {

@@ -23,7 +23,7 @@ use crate::args::Args;
 use crate::{CommandResult, files, process};
 use peers::{INSPECTOR, Peer};
 use record::InteropRecord;
-use routes::{Environment, ProtocolEra};
+use routes::{ProtocolEra, TestEnvironment};
 
 /// The parts of `--only` other than SDKs.
 const INSPECTORS: &str = "inspector";
@@ -63,7 +63,7 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
     }
     let whole = only.is_empty() && era.is_none();
     let started = Instant::now();
-    let env = Environment::new(&dir)?;
+    let env = TestEnvironment::new(&dir)?;
     let mut record = InteropRecord::default();
     if wants(INSPECTORS) {
         inspector::check(&env, &dir, &node, &mut record);

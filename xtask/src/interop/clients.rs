@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::known_issues::{self, PeerSide};
 use super::peers::Peer;
 use super::record::{CheckOutcome, InteropRecord};
-use super::routes::{ClientTarget, Environment, ProtocolEra, Route, with};
+use super::routes::{ClientTarget, ProtocolEra, Route, TestEnvironment, with};
 use crate::CommandResult;
 
 /// The checks of every client, in order.
@@ -55,7 +55,7 @@ pub(super) struct ClientLine {
     detail: String,
 }
 
-pub(super) fn check(env: &Environment, peer: &Peer, record: &mut InteropRecord) {
+pub(super) fn check(env: &TestEnvironment, peer: &Peer, record: &mut InteropRecord) {
     for era in peer.eras.iter().copied() {
         let who = format!("{}'s client calls carryall, {} era", peer.name, era.word());
         for route in Route::ALL {
@@ -105,7 +105,7 @@ pub(super) fn result(lines: &[ClientLine], trouble: &str, what: &str) -> CheckOu
 
 /// Runs a client. Returns its lines, and other problems, if any.
 pub(super) fn lines(
-    env: &Environment,
+    env: &TestEnvironment,
     part: &str,
     client: &[String],
     era: &str,

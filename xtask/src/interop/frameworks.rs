@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::clients::last_line;
 use super::peers::{NodeRuntime, installed};
 use super::record::{CheckOutcome, InteropRecord};
-use super::routes::{ClientTarget, Environment, Route, with};
+use super::routes::{ClientTarget, Route, TestEnvironment, with};
 use super::servers::{CommandOutput, run_command, same};
 use crate::{CommandResult, files, npm, process};
 
@@ -76,7 +76,7 @@ const ELICITATION_CHECK: FrameworkCheck = FrameworkCheck {
 };
 
 pub(super) fn check(
-    env: &Environment,
+    env: &TestEnvironment,
     dir: &Path,
     node: &CommandResult<NodeRuntime>,
     no_build: bool,
@@ -122,7 +122,7 @@ pub(super) fn check(
     claude_code(env, dir, node, record);
 }
 
-fn serve(env: &Environment, framework: &Framework, record: &mut InteropRecord) {
+fn serve(env: &TestEnvironment, framework: &Framework, record: &mut InteropRecord) {
     let who = format!(
         "carryall calls a server on {} ({})",
         framework.name, framework.package
@@ -222,7 +222,11 @@ fn contains_text(found: &CommandOutput, wanted: &str) -> CommandResult<String> {
 }
 
 /// Runs the FastMCP client against the demo, with the protocol version that it negotiates.
-fn fastmcp_client(env: &Environment, python: &CommandResult<PathBuf>, record: &mut InteropRecord) {
+fn fastmcp_client(
+    env: &TestEnvironment,
+    python: &CommandResult<PathBuf>,
+    record: &mut InteropRecord,
+) {
     let who = format!("FastMCP's client calls carryall ({FASTMCP})");
     for route in Route::ALL {
         let result = match python {
@@ -234,7 +238,7 @@ fn fastmcp_client(env: &Environment, python: &CommandResult<PathBuf>, record: &m
     }
 }
 
-fn run_fastmcp_client(env: &Environment, python: &Path, route: Route) -> CommandResult<String> {
+fn run_fastmcp_client(env: &TestEnvironment, python: &Path, route: Route) -> CommandResult<String> {
     let (target, running) = env.start_demo(route)?;
     let client = script(python, "fastmcp_client.py");
     let args = match &target {
@@ -260,7 +264,7 @@ fn run_fastmcp_client(env: &Environment, python: &Path, route: Route) -> Command
 
 /// Runs `claude mcp list`, which connects to each configured server and prints the result.
 fn claude_code(
-    env: &Environment,
+    env: &TestEnvironment,
     dir: &Path,
     node: &CommandResult<NodeRuntime>,
     record: &mut InteropRecord,
@@ -281,7 +285,7 @@ fn claude_code(
     }
 }
 
-fn claude_mcp_list(env: &Environment, program: &Path, route: Route) -> CommandResult<String> {
+fn claude_mcp_list(env: &TestEnvironment, program: &Path, route: Route) -> CommandResult<String> {
     let (target, running) = env.start_demo(route)?;
     let claude = [program.display().to_string()];
     let _ = env.run(

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::peers::{NodeRuntime, inspector};
 use super::record::{CheckOutcome, InteropRecord};
-use super::routes::{ClientTarget, Environment, Route, with};
+use super::routes::{ClientTarget, Route, TestEnvironment, with};
 use super::servers::first;
 use crate::CommandResult;
 
@@ -86,7 +86,7 @@ const CHECKS: [InspectorCheck; 7] = [
 const ERAS: [&str; 3] = ["legacy", "auto", "modern"];
 
 pub(super) fn check(
-    env: &Environment,
+    env: &TestEnvironment,
     dir: &Path,
     node: &CommandResult<NodeRuntime>,
     record: &mut InteropRecord,
@@ -129,7 +129,7 @@ pub(super) fn check(
 }
 
 fn judged(
-    env: &Environment,
+    env: &TestEnvironment,
     start: &[String],
     era: &str,
     check: &InspectorCheck,

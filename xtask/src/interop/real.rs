@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::peers::{self, NodeRuntime};
 use super::record::{CheckOutcome, InteropRecord};
-use super::routes::{ClientTarget, Environment, Route, with};
+use super::routes::{ClientTarget, Route, TestEnvironment, with};
 use super::servers::{CommandOutput, run_command};
 use crate::{CommandResult, process};
 use page::StaticPage;
@@ -100,7 +100,7 @@ fn texts(value: &Value) -> String {
 }
 
 pub(super) fn check(
-    env: &Environment,
+    env: &TestEnvironment,
     dir: &Path,
     node: &CommandResult<NodeRuntime>,
     record: &mut InteropRecord,
@@ -120,7 +120,7 @@ pub(super) fn check(
     }
 }
 
-fn run(env: &Environment, server: &RealServer, record: &mut InteropRecord) {
+fn run(env: &TestEnvironment, server: &RealServer, record: &mut InteropRecord) {
     let who = format!("carryall calls {} ({})", server.name, server.package);
     let discovers = discovers();
     // Where each start takes seconds, one check is enough.
@@ -179,7 +179,7 @@ fn run(env: &Environment, server: &RealServer, record: &mut InteropRecord) {
 }
 
 fn judged(
-    env: &Environment,
+    env: &TestEnvironment,
     server: &RealServer,
     check: &CommandCheck,
     target: &ClientTarget,

@@ -4,7 +4,7 @@
 use super::clients::{CHECKS, lines, result};
 use super::peers::Peer;
 use super::record::{CheckOutcome, InteropRecord};
-use super::routes::{Environment, Route};
+use super::routes::{Route, TestEnvironment};
 
 /// The SDK whose client is used.
 const PART: &str = "go";
@@ -26,7 +26,7 @@ const REVISIONS: [(&str, &[&str]); 3] = [
     ),
 ];
 
-pub(super) fn check(env: &Environment, every: &[Peer], record: &mut InteropRecord) {
+pub(super) fn check(env: &TestEnvironment, every: &[Peer], record: &mut InteropRecord) {
     let Some(peer) = every.iter().find(|peer| peer.part == PART) else {
         return;
     };

@@ -123,7 +123,7 @@ pub(super) struct ProgramOutcome {
 
 /// Starts servers and programs, with a home folder and log files for the run.
 #[derive(Clone)]
-pub(super) struct Environment {
+pub(super) struct TestEnvironment {
     carryall: String,
     logs: PathBuf,
     home: PathBuf,
@@ -132,7 +132,7 @@ pub(super) struct Environment {
     up_options: Vec<String>,
 }
 
-impl Environment {
+impl TestEnvironment {
     pub(super) fn new(dir: &Path) -> CommandResult<Self> {
         let logs = dir.join("logs");
         if logs.exists() {

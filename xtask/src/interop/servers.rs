@@ -8,7 +8,7 @@ use super::clients::last_line;
 use super::known_issues::{self, PeerSide};
 use super::peers::Peer;
 use super::record::{CheckOutcome, InteropRecord};
-use super::routes::{ClientTarget, Environment, ProgramOutcome, ProtocolEra, Route};
+use super::routes::{ClientTarget, ProgramOutcome, ProtocolEra, Route, TestEnvironment};
 use crate::CommandResult;
 use checks::{CHECKS, ServerCheck};
 
@@ -19,7 +19,7 @@ pub(super) struct CommandOutput {
     pub(super) stderr: String,
 }
 
-pub(super) fn check(env: &Environment, peer: &Peer, record: &mut InteropRecord) {
+pub(super) fn check(env: &TestEnvironment, peer: &Peer, record: &mut InteropRecord) {
     for era in peer.eras.iter().copied() {
         let who = format!(
             "carryall calls a server on the {}, {} era",
@@ -81,7 +81,7 @@ fn routes_of(peer: &Peer, era: ProtocolEra) -> Vec<Route> {
 }
 
 fn judged(
-    env: &Environment,
+    env: &TestEnvironment,
     peer: &Peer,
     (era, route): (ProtocolEra, Route),
     check: &ServerCheck,
@@ -121,7 +121,7 @@ fn judged(
 
 /// Runs a command of `carryall` on a server. Fails unless the command succeeds or fails as expected.
 pub(super) fn run_command(
-    env: &Environment,
+    env: &TestEnvironment,
     name: &str,
     args: &[&str],
     target: &ClientTarget,

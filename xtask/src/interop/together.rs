@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::peers::Peer;
 use super::record::{CheckOutcome, InteropRecord};
-use super::routes::{ClientTarget, Environment, Route};
+use super::routes::{ClientTarget, Route, TestEnvironment};
 use super::servers::{first, same};
 use crate::CommandResult;
 
@@ -12,7 +12,7 @@ const WHO: &str = "carryall calls the servers on all SDKs behind one up";
 /// Number of tools of each server.
 const TOOLS: usize = 12;
 /// Checks the endpoint. Returns what was found, or what is wrong.
-type EndpointCheck = fn(&Environment, &[Peer], &str) -> CommandResult<String>;
+type EndpointCheck = fn(&TestEnvironment, &[Peer], &str) -> CommandResult<String>;
 
 const CHECKS: [(&str, EndpointCheck); 4] = [
     ("tools of all", tools),
@@ -21,7 +21,7 @@ const CHECKS: [(&str, EndpointCheck); 4] = [
     ("discover", discover),
 ];
 
-pub(super) fn check(env: &Environment, every: &[Peer], record: &mut InteropRecord) {
+pub(super) fn check(env: &TestEnvironment, every: &[Peer], record: &mut InteropRecord) {
     let route = Route::Both;
     let mut servers = Vec::new();
     for peer in every {
@@ -61,7 +61,7 @@ pub(super) fn check(env: &Environment, every: &[Peer], record: &mut InteropRecor
     record.add(WHO, "up exits cleanly", route, ends);
 }
 
-fn tools(env: &Environment, every: &[Peer], url: &str) -> CommandResult<String> {
+fn tools(env: &TestEnvironment, every: &[Peer], url: &str) -> CommandResult<String> {
     let found = run_command(env, &["tools", url])?;
     let tools = found["tools"].as_array().ok_or("no list of tools")?;
     let mut names: Vec<&str> = tools
@@ -85,7 +85,7 @@ fn tools(env: &Environment, every: &[Peer], url: &str) -> CommandResult<String> 
     }
 }
 
-fn call(env: &Environment, every: &[Peer], url: &str) -> CommandResult<String> {
+fn call(env: &TestEnvironment, every: &[Peer], url: &str) -> CommandResult<String> {
     for peer in every {
         let found = run_command(
             env,
@@ -102,7 +102,7 @@ fn call(env: &Environment, every: &[Peer], url: &str) -> CommandResult<String> {
     Ok("each answers under its own name".to_owned())
 }
 
-fn prompt(env: &Environment, every: &[Peer], url: &str) -> CommandResult<String> {
+fn prompt(env: &TestEnvironment, every: &[Peer], url: &str) -> CommandResult<String> {
     for peer in every {
         let found = run_command(
             env,
@@ -116,7 +116,7 @@ fn prompt(env: &Environment, every: &[Peer], url: &str) -> CommandResult<String>
     Ok("each answers".to_owned())
 }
 
-fn discover(env: &Environment, every: &[Peer], url: &str) -> CommandResult<String> {
+fn discover(env: &TestEnvironment, every: &[Peer], url: &str) -> CommandResult<String> {
     let found = run_command(env, &["discover", url])?;
     let instructions = found["instructions"].as_str().unwrap_or_default();
     match every
@@ -134,6 +134,6 @@ fn discover(env: &Environment, every: &[Peer], url: &str) -> CommandResult<Strin
     }
 }
 
-fn run_command(env: &Environment, args: &[&str]) -> CommandResult<Value> {
+fn run_command(env: &TestEnvironment, args: &[&str]) -> CommandResult<Value> {
     first(&env.run(&format!("together-{}", args[0]), &env.carryall(args))?)
 }

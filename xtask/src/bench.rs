@@ -23,9 +23,9 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
     let only = args.list("--only")?;
     let servers = args.list("--servers")?;
     args.done()?;
-    if let Some(odd) = only.iter().find(|part| !PARTS.contains(&part.as_str())) {
+    if let Some(unknown) = only.iter().find(|part| !PARTS.contains(&part.as_str())) {
         return Err(format!(
-            "unknown part `{odd}`; expected one of {}",
+            "unknown part `{unknown}`; expected one of {}",
             PARTS.join(", ")
         ));
     }
@@ -131,8 +131,8 @@ fn build(carryall: bool) -> CommandResult {
         command
             .args(["build", "--quiet", "--release", "--manifest-path"])
             .arg(manifest);
-        // Each peer is a workspace of its own and keeps its target folder, where servers.conf looks
-        // for it.
+        // Each peer is its own workspace with its own target folder, where servers.conf expects the
+        // binary.
         process::run(command.env_remove("CARGO_TARGET_DIR"))?;
     }
     Ok(())

@@ -42,9 +42,9 @@ pub(crate) fn run(mut args: Args) -> CommandResult {
         .into_iter()
         .chain(peers::PARTS)
         .collect();
-    if let Some(odd) = only.iter().find(|part| !parts.contains(&part.as_str())) {
+    if let Some(unknown) = only.iter().find(|part| !parts.contains(&part.as_str())) {
         return Err(format!(
-            "unknown part `{odd}`; expected one of {}",
+            "unknown part `{unknown}`; expected one of {}",
             parts.join(", ")
         ));
     }

@@ -45,9 +45,9 @@ use proc_macro::TokenStream;
 /// | `name = ".."` | the name of the tool | the function's name |
 /// | `title = ".."` | the name that people see | none |
 /// | `description = ".."` | what the tool does | the documentation of the function |
-/// | `read_only`, `destructive`, `idempotent`, `open_world` | hints, each alone or as `= false` | not said |
+/// | `read_only`, `destructive`, `idempotent`, `open_world` | hints, each alone or as `= false` | unset |
 /// | `icon = expr` | an `Icon`; may be repeated | none |
-/// | `scope = ".."` | only callers with that scope may use the tool | everybody |
+/// | `scope = ".."` | only callers with that scope may use the tool | all callers |
 /// | `timeout = expr` | how long one call may take, a `Duration` | the server's |
 /// | `task = ".."` | whether calls run as tasks: `"forbidden"`, `"optional"`, `"required"`, `"on_demand"`, or an expression of type `TaskSupport` | `"forbidden"` |
 /// | `resumable` | another process may restart a task of this tool | no |

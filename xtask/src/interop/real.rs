@@ -280,12 +280,12 @@ fn from_npm(node: &CommandResult<&NodeRuntime>, files: &Path) -> Vec<RealServer>
                     "wrote a program",
                 ),
                 prints(
-                    "call, what it remembers",
+                    "call, search",
                     &["call", "search_nodes", "query=Ada"],
                     "wrote a program",
                 ),
                 prints(
-                    "call, what it forgets",
+                    "call, delete",
                     &["call", "delete_entities", "entityNames:=[\"Ada\"]"],
                     "deleted",
                 ),

@@ -287,7 +287,7 @@ async fn ask<A: DeserializeOwned>(
                 InputRequiredResult::from_input_requests(requests).into()
             ));
         }
-        None => asked(question, &context.peer).await?,
+        None => request_legacy(question, &context.peer).await?,
     };
     serde_json::from_value(answer)
         .map(Ok)
@@ -295,7 +295,10 @@ async fn ask<A: DeserializeOwned>(
 }
 
 /// Sends a request to a legacy client.
-async fn asked(question: InputRequest, client: &Peer<RoleServer>) -> Result<Value, ErrorData> {
+async fn request_legacy(
+    question: InputRequest,
+    client: &Peer<RoleServer>,
+) -> Result<Value, ErrorData> {
     let answer = match question {
         InputRequest::Elicitation(request) => client
             .create_elicitation(request.params)

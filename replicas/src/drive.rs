@@ -61,26 +61,26 @@ fn count(counter: &AtomicU64) {
 #[derive(Clone)]
 pub(crate) struct Driver {
     client: Client,
-    seen: Arc<ClientObservations>,
+    observations: Arc<ClientObservations>,
     until: Instant,
     random: Random,
     name: String,
 }
 
 pub(crate) async fn run(url: &str, seconds: u64, seed: u64, operation_log: &str) -> Result<()> {
-    let seen: Arc<ClientObservations> = Arc::default();
+    let observations: Arc<ClientObservations> = Arc::default();
     let until = Instant::now() + Duration::from_secs(seconds);
     let mut random = Random::new(seed);
     let mut clients = JoinSet::new();
-    let watched = Arc::new(changes::ObservedChanges::default());
+    let observed_changes = Arc::new(changes::ObservedChanges::default());
     for number in 0..CLIENTS_PER_KIND {
         let mut driver = |kind: &str| {
             let name = format!("{kind}{number}");
             let client = client(url, &name)?;
-            let (seen, random) = (Arc::clone(&seen), random.split());
+            let (observations, random) = (Arc::clone(&observations), random.split());
             Ok::<_, carryall::proto::BoxError>(Driver {
                 client,
-                seen,
+                observations,
                 until,
                 random,
                 name,
@@ -90,24 +90,24 @@ pub(crate) async fn run(url: &str, seconds: u64, seed: u64, operation_log: &str)
         clients.spawn(handles::run(driver("h")?));
         clients.spawn(handles::spend(driver("s")?));
         clients.spawn(tasks::run(driver("t")?));
-        clients.spawn(changes::listen(driver("l")?, Arc::clone(&watched)));
+        clients.spawn(changes::listen(driver("l")?, Arc::clone(&observed_changes)));
         if number == 0 {
-            clients.spawn(changes::bump(driver("b")?, Arc::clone(&watched)));
+            clients.spawn(changes::bump(driver("b")?, Arc::clone(&observed_changes)));
         }
     }
     while let Some(ended) = clients.join_next().await {
         ended?;
     }
-    watched.check(&seen);
+    observed_changes.check(&observations);
     for (line, times) in operation_log::counts(operation_log)? {
         if line.starts_with("spent ") && times > 1 {
-            seen.wrong(format!("{line} {times} times"));
+            observations.wrong(format!("{line} {times} times"));
         }
     }
     // `cargo xtask replicas` parses this line.
     #[allow(clippy::print_stdout)]
     {
-        println!("{}", serde_json::to_string(&*seen)?);
+        println!("{}", serde_json::to_string(&*observations)?);
     }
     Ok(())
 }
@@ -154,11 +154,11 @@ impl Driver {
             match request().await {
                 Ok(answer) => return Some(answer),
                 Err(error) if is_transient(&error) && begun.elapsed() < RETRY_TIMEOUT => {
-                    count(&self.seen.retries);
+                    count(&self.observations.retries);
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 Err(error) => {
-                    self.seen.wrong(format!("{what}: {error}"));
+                    self.observations.wrong(format!("{what}: {error}"));
                     return None;
                 }
             }

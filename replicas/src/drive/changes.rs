@@ -64,7 +64,7 @@ impl ObservedChanges {
     }
 
     /// Reports changes that were not delivered to a listener.
-    pub(super) fn check(&self, seen: &ClientObservations) {
+    pub(super) fn check(&self, observations: &ClientObservations) {
         let history = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for connection in &history.connections {
             for change in history
@@ -72,9 +72,9 @@ impl ObservedChanges {
                 .iter()
                 .filter(|change| connection.expects(change))
             {
-                count(&seen.expected_deliveries);
+                count(&observations.expected_deliveries);
                 if !connection.was_delivered(change) {
-                    seen.wrong(format!(
+                    observations.wrong(format!(
                         "{} did not receive {}",
                         connection.listener, change.uri
                     ));
@@ -85,7 +85,7 @@ impl ObservedChanges {
 }
 
 /// Changes the resource at random intervals.
-pub(super) async fn bump(mut driver: Driver, watched: std::sync::Arc<ObservedChanges>) {
+pub(super) async fn bump(mut driver: Driver, changes: std::sync::Arc<ObservedChanges>) {
     for number in 0.. {
         if !driver.is_running() {
             return;
@@ -99,38 +99,38 @@ pub(super) async fn bump(mut driver: Driver, watched: std::sync::Arc<ObservedCha
             .await
             .is_ok()
         {
-            count(&driver.seen.bumps);
+            count(&driver.observations.bumps);
             let change = RecordedChange {
                 uri: format!("{COUNTER}/{id}"),
                 requested,
                 answered: Instant::now(),
             };
-            watched.record(|history| history.changes.push(change));
+            changes.record(|history| history.changes.push(change));
         } else {
-            count(&driver.seen.retries);
+            count(&driver.observations.retries);
         }
         driver.pause(1000).await;
     }
 }
 
 /// Listens until the connection ends, and then reconnects.
-pub(super) async fn listen(driver: Driver, watched: std::sync::Arc<ObservedChanges>) {
+pub(super) async fn listen(driver: Driver, changes: std::sync::Arc<ObservedChanges>) {
     // Leaves time for the delivery of the last changes.
     let end = driver.until + DELIVERY_TIMEOUT + Duration::from_secs(1);
     while Instant::now() < end {
         let filter =
             SubscriptionFilter::new().with_resource_subscriptions(vec![COUNTER.to_owned()]);
         let Ok(mut listener) = driver.client.listen(filter).max_failures(0).await else {
-            count(&driver.seen.retries);
+            count(&driver.observations.retries);
             tokio::time::sleep(Duration::from_millis(200)).await;
             continue;
         };
-        count(&driver.seen.listens);
+        count(&driver.observations.listens);
         let (opened, mut received) = (Instant::now(), Vec::new());
         loop {
             match tokio::time::timeout_at(end.into(), listener.next()).await {
                 Ok(Some(Ok(Change::Resource(uri)))) => {
-                    count(&driver.seen.events);
+                    count(&driver.observations.events);
                     received.push((uri.to_string(), Instant::now()));
                 }
                 Ok(Some(Ok(_))) => {}
@@ -143,6 +143,6 @@ pub(super) async fn listen(driver: Driver, watched: std::sync::Arc<ObservedChang
             ended: Instant::now(),
             received,
         };
-        watched.record(|history| history.connections.push(connection));
+        changes.record(|history| history.connections.push(connection));
     }
 }

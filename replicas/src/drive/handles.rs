@@ -19,16 +19,16 @@ pub(super) async fn run(mut driver: Driver) {
         else {
             continue;
         };
-        count(&driver.seen.handles);
+        count(&driver.observations.handles);
         let mut expected = id.clone();
         for item in 0..5 {
             let item = format!("{id}.{item}");
             expected = format!("{expected} {item}");
             if let Some(all) = call(&driver, "add", json!({"bag": bag, "item": item})).await {
-                count(&driver.seen.handle_changes);
+                count(&driver.observations.handle_changes);
                 if all != expected {
                     driver
-                        .seen
+                        .observations
                         .wrong(format!("{id}: expected {expected:?}, found {all:?}"));
                 }
             }
@@ -37,7 +37,9 @@ pub(super) async fn run(mut driver: Driver) {
         if let Some(all) = call(&driver, "look", json!({"bag": bag})).await
             && all != expected
         {
-            driver.seen.wrong(format!("{id}: {all:?} at the end"));
+            driver
+                .observations
+                .wrong(format!("{id}: {all:?} at the end"));
         }
     }
 }
@@ -67,9 +69,11 @@ pub(super) async fn spend(mut driver: Driver) {
             .flatten()
             .filter(|item| **item == id)
             .count();
-        count(&driver.seen.single_uses);
+        count(&driver.observations.single_uses);
         if good > 1 {
-            driver.seen.wrong(format!("{id}: used {good} times"));
+            driver
+                .observations
+                .wrong(format!("{id}: used {good} times"));
         }
         driver.pause(100).await;
     }

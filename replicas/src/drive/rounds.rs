@@ -20,9 +20,9 @@ pub(super) async fn run(mut driver: Driver) {
             .await;
         let (first, second) = (format!("to First of {id}?"), format!("to Second of {id}?"));
         if let Some(answer) = answer {
-            count(&driver.seen.round_calls);
+            count(&driver.observations.round_calls);
             if answer != format!("{id} kept {first} {first} {second}") {
-                driver.seen.wrong(format!("{id}: {answer}"));
+                driver.observations.wrong(format!("{id}: {answer}"));
             }
         }
         driver.pause(100).await;

@@ -22,7 +22,9 @@ pub(super) async fn run(mut driver: Driver) {
         let handle = match created {
             Some(RoundOutcome::Task(handle)) => *handle,
             Some(other) => {
-                driver.seen.wrong(format!("{id}: not a task: {other:?}"));
+                driver
+                    .observations
+                    .wrong(format!("{id}: not a task: {other:?}"));
                 continue;
             }
             None => continue,
@@ -36,25 +38,25 @@ pub(super) async fn run(mut driver: Driver) {
             expected.push(format!("{id}.{step}"));
             if ask && step == steps / 2 {
                 expected.push(format!("to Who wants {id}?"));
-                count(&driver.seen.task_questions);
+                count(&driver.observations.task_questions);
             }
         }
         if result != expected.join(" ") {
-            driver.seen.wrong(format!("{id}: {result}"));
+            driver.observations.wrong(format!("{id}: {result}"));
         }
         outcomes.extend(
             final_state(&driver, &handle)
                 .await
                 .map(|state| (handle, state)),
         );
-        count(&driver.seen.tasks);
+        count(&driver.observations.tasks);
     }
     // A worker that has lost its lease must not overwrite the outcome, however late.
     for (handle, first) in outcomes {
         if let Some(now) = final_state(&driver, &handle).await
             && now != first
         {
-            driver.seen.wrong(format!(
+            driver.observations.wrong(format!(
                 "{}: outcome changed from {first} to {now}",
                 driver.name
             ));

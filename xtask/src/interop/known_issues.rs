@@ -15,7 +15,7 @@ struct KnownIssue {
     side: PeerSide,
     part: &'static str,
     eras: &'static [ProtocolEra],
-    env: &'static [Route],
+    routes: &'static [Route],
     what: &'static str,
     why: &'static str,
 }
@@ -25,7 +25,7 @@ const KNOWN_ISSUES: [KnownIssue; 2] = [
         side: PeerSide::Server,
         part: "go",
         eras: &[ProtocolEra::Modern],
-        env: &[Route::Http, Route::HttpUp],
+        routes: &[Route::Http, Route::HttpUp],
         what: "call, cancelled after its time",
         why: "its handler without sessions does not cancel a call whose connection is closed",
     },
@@ -33,7 +33,7 @@ const KNOWN_ISSUES: [KnownIssue; 2] = [
         side: PeerSide::Server,
         part: "python-v1",
         eras: &[ProtocolEra::Legacy],
-        env: &Route::ALL,
+        routes: &Route::ALL,
         what: "listen, resource updated",
         why: "its servers always declare that they do not support subscriptions",
     },
@@ -56,7 +56,7 @@ pub(super) fn classify(
             && issue.part == part
             && issue.what == what
             && issue.eras.contains(&era)
-            && issue.env.contains(&route)
+            && issue.routes.contains(&route)
     });
     match known {
         Some(issue) => CheckOutcome::KnownIssue(issue.why.to_owned()),

@@ -144,13 +144,13 @@ impl InteropRecord {
     /// Renders one row for each check and one column for each route.
     fn section(&self, who: &str) -> String {
         let rows = || self.0.iter().filter(|row| row.who == who);
-        let env: Vec<Route> = Route::ALL
+        let routes: Vec<Route> = Route::ALL
             .into_iter()
             .chain(Route::SLOW)
             .chain([Route::Both])
             .filter(|route| rows().any(|row| row.route == *route))
             .collect();
-        let titles: Vec<String> = env
+        let titles: Vec<String> = routes
             .iter()
             .map(|route| format!("{}, {}", route.transport(), route.path()))
             .collect();
@@ -164,7 +164,7 @@ impl InteropRecord {
                     .to_owned()
             };
             std::iter::once(what.to_owned())
-                .chain(env.iter().map(result))
+                .chain(routes.iter().map(result))
                 .collect()
         };
         let body: Vec<Vec<String>> = distinct(rows().map(|row| row.what.as_str()))

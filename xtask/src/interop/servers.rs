@@ -75,8 +75,9 @@ pub(super) fn check(env: &TestEnvironment, peer: &Peer, record: &mut InteropReco
 /// Returns the routes to test. `up` prefers the modern era, so servers of both eras are called
 /// directly in the legacy era.
 fn routes_of(peer: &Peer, era: ProtocolEra) -> Vec<Route> {
-    let env = Route::ALL.into_iter().chain(Route::SLOW);
-    env.filter(|route| route.path() == "direct" || !peer.both || era == ProtocolEra::Modern)
+    let routes = Route::ALL.into_iter().chain(Route::SLOW);
+    routes
+        .filter(|route| route.path() == "direct" || !peer.both || era == ProtocolEra::Modern)
         .collect()
 }
 

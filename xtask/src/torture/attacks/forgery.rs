@@ -84,7 +84,8 @@ pub(super) fn forged_log(env: &AttackEnv) -> CommandResult<AttackOutcome> {
     let log = std::fs::read(&target.log).map_err(|error| error.to_string())?;
     let log = String::from_utf8_lossy(&log);
     let longest = log.lines().map(str::len).max().unwrap_or_default();
-    let is_unprintable = |c: char| c != '\n' && (c.is_control() || matches!(c, '\u{202a}'..='\u{202e}'));
+    let is_unprintable =
+        |c: char| c != '\n' && (c.is_control() || matches!(c, '\u{202a}'..='\u{202e}'));
     let unprintable = log.chars().filter(|c| is_unprintable(*c)).count();
     let forged = log
         .lines()

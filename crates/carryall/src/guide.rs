@@ -1,22 +1,23 @@
 //! Guides with examples, each for one subject.
 //!
-//! | Guide | Subject |
-//! |---|---|
-//! | [`first_server`] | a first server in five minutes |
-//! | [`tools`] | parameters, results, annotations, limits |
-//! | [`errors`] | what the model reads, what the client gets, what is logged |
-//! | [`state`] | what to keep where, handles, running replicas |
-//! | [`asking`] | asking the user in the middle of a call |
-//! | [`tasks`] | work that takes longer than a call should |
-//! | [`middleware`] | layers around calls, time limits |
-//! | [`axum`] | in an axum application: nesting, authentication, hosts, shutdown |
-//! | [`testing`] | testing without a socket |
-//! | [`dynamic_catalogues`] | tools from JSON definitions, changes at run time |
-//! | [`client`] | calling servers |
-//! | [`from_rmcp`] | migrating from rmcp |
-//! | [`from_2025`] | migrating from a server of a 2025 revision |
+//! | Guide | Subject | Program |
+//! |---|---|---|
+//! | [`first_server`] | a first server in five minutes | `first-server` |
+//! | [`tools`] | parameters, results, annotations, limits | `price-list` |
+//! | [`errors`] | what the model reads, what the client gets, what is logged | `errors` |
+//! | [`state`] | what to keep where, handles, running replicas | `basket` |
+//! | [`asking`] | asking the user in the middle of a call | `confirm-before-delete` |
+//! | [`tasks`] | work that takes longer than a call should | `long-report` |
+//! | [`middleware`] | layers around calls, time limits | `middleware` |
+//! | [`axum`] | in an axum application: nesting, authentication, hosts, shutdown | `in-axum` |
+//! | [`testing`] | testing without a socket | `tests/testing.rs` |
+//! | [`dynamic_catalogues`] | tools from JSON definitions, changes at run time | `tools-from-json`, `live-catalogue` |
+//! | [`client`] | calling servers | `calling-servers` |
+//! | [`from_rmcp`] | migrating from rmcp | |
+//! | [`from_2025`] | migrating from a server of a 2025 revision | `both-eras` |
 //!
-//! Complete programs for most of them are in the folder `examples` of the repository.
+//! The programs are in the folder `examples` of the repository. Each checks itself:
+//! `cargo run -p carryall-examples --bin in-axum`.
 
 // The examples are compiled as tests. That of `middleware` is why `tower_layer::Layer` is a
 // development dependency.

@@ -69,6 +69,18 @@
 //! | put one endpoint in front of many servers | [`gateway`] | |
 //! | write a layer, or a transport of one's own | [`proto`] | |
 //! | read and write the wire data | [`types`] | |
+//!
+//! # Features
+//!
+//! | Feature | Adds | Default |
+//! |---|---|---|
+//! | `server` | building and serving servers | on |
+//! | `macros` | `#[tool]`, `#[prompt]` and `#[resource]` | on |
+//! | `client` | calling servers | on |
+//! | `legacy` | revisions 2024-11-05 to 2025-11-25, for servers and clients | on |
+//! | `tls` | HTTPS, for servers and clients | off |
+//! | `gateway` | one endpoint in front of many servers | off |
+//! | `sqlite`, `postgres`, `redis` | stores that replicas share | off |
 
 #[cfg(feature = "client")]
 mod connect;

@@ -54,8 +54,11 @@ fn cargo(folder: &Path, args: &[&str]) {
 }
 
 #[tokio::test]
-#[ignore = "compiles a package of its own, which takes minutes; run by CI"]
 async fn the_first_server_runs_as_its_guide_says() {
+    if std::env::var_os("CI").is_none() {
+        eprintln!("skipped: compiles a package of its own, which takes minutes; set CI to run it");
+        return;
+    }
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let guide = workspace.join("crates/carryall/src/guide/first_server.md");
     let guide = fs::read_to_string(guide).expect("the guide is there");

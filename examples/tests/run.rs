@@ -32,3 +32,43 @@ fn long_report() {
 fn live_catalogue() {
     runs(env!("CARGO_BIN_EXE_live-catalogue"));
 }
+
+#[test]
+fn first_server() {
+    runs(env!("CARGO_BIN_EXE_first-server"));
+}
+
+#[test]
+fn price_list() {
+    runs(env!("CARGO_BIN_EXE_price-list"));
+}
+
+#[test]
+fn errors() {
+    runs(env!("CARGO_BIN_EXE_errors"));
+}
+
+#[test]
+fn middleware() {
+    runs(env!("CARGO_BIN_EXE_middleware"));
+}
+
+#[test]
+fn in_axum() {
+    runs(env!("CARGO_BIN_EXE_in-axum"));
+}
+
+#[test]
+fn tools_from_json() {
+    runs(env!("CARGO_BIN_EXE_tools-from-json"));
+}
+
+#[test]
+fn calling_servers() {
+    runs(env!("CARGO_BIN_EXE_calling-servers"));
+}
+
+#[test]
+fn both_eras() {
+    runs(env!("CARGO_BIN_EXE_both-eras"));
+}

@@ -19,6 +19,18 @@ use tower_service::Service;
 /// keyring in `options`, a server name if other services use that keyring
 /// ([`serve::LegacyOptions::server_name`]), and a [`serve::SessionBus`]. What has to end when the endpoint
 /// [closes](Endpoint::close) is passed to [`Endpoint::on_close`].
+///
+/// ```no_run
+/// use carryall::LegacyOptions;
+/// use carryall::proto::SharedService;
+/// use carryall::transport::HttpServer;
+///
+/// # async fn run(service: SharedService) -> carryall::Result<()> {
+/// let endpoint = carryall::service_endpoint(service, LegacyOptions::default());
+/// let http = HttpServer::bind("127.0.0.1:8080").await?;
+/// http.run_endpoint(endpoint, async { drop(tokio::signal::ctrl_c().await) }).await?;
+/// # Ok(()) }
+/// ```
 pub fn service_endpoint<S>(service: S, options: serve::LegacyOptions) -> Endpoint
 where
     S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
@@ -31,6 +43,17 @@ where
 
 /// Returns what a server on stdio or a socket needs to serve clients of earlier revisions too; see
 /// [`StdioServer::fallback`](carryall_transport::stdio::StdioServer::fallback).
+///
+/// ```no_run
+/// use carryall::LegacyOptions;
+/// use carryall::proto::SharedService;
+/// use carryall::transport::StdioServer;
+///
+/// # async fn run(service: SharedService) -> carryall::Result<()> {
+/// let legacy = carryall::legacy_channels(service.clone(), LegacyOptions::default());
+/// StdioServer::take()?.fallback(legacy).run(service).await?;
+/// # Ok(()) }
+/// ```
 pub fn legacy_channels<S>(service: S, options: serve::LegacyOptions) -> FallbackChannels
 where
     S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
@@ -42,6 +65,22 @@ where
 
 /// Lets the handlers of `client` answer the requests of legacy servers, as they answer the input
 /// requests of modern ones, and declares the client's capabilities to those servers.
+/// [`connect`](crate::connect) does this by itself.
+///
+/// ```
+/// use carryall::transport::HttpClient;
+/// use carryall::types::{ElicitRequestFormParams, ElicitResult};
+/// use carryall::{Client, DualEraHttp, DualEraOptions, with_input_handlers};
+///
+/// # fn example() -> carryall::Result<()> {
+/// let client = Client::builder()
+///     .on_elicit(async |_: ElicitRequestFormParams| ElicitResult::decline());
+/// let options = with_input_handlers(DualEraOptions::default(), &client);
+/// let http = HttpClient::new("http://127.0.0.1:8080/mcp")?;
+/// let client = client.service(DualEraHttp::new(http, options)).build()?;
+/// # drop(client);
+/// # Ok(()) }
+/// ```
 #[cfg(feature = "client")]
 pub fn with_input_handlers(
     options: call::DualEraOptions,

@@ -49,25 +49,46 @@
 //! # Ok(()) }
 //! ```
 //!
-//! | To | see |
-//! |---|---|
-//! | make tools, prompts and resources from functions | [`macro@tool`], [`macro@prompt`], [`macro@resource`] |
-//! | build a server by hand, and change it while it runs | [`server`] |
-//! | ask the user in the middle of a call | [`Ctx::ask`], [`Form`] |
-//! | remember something between calls, and work for long | [`Handle`], [`server::Tool::as_task`], [`store`] |
-//! | call servers of any revision | [`connect`] |
-//! | call servers of this revision | [`client`] |
-//! | serve in an HTTP application of one's own | [`endpoint`] |
-//! | serve clients of earlier revisions with a service of one's own | [`service_endpoint`], [`alternates`], [`legacy`] |
-//! | set up the bindings: hosts, limits, sockets, child processes | [`transport`] |
-//! | put one endpoint in front of many servers | [`gateway`] |
-//! | write a layer, or a transport of one's own | [`proto`] |
-//! | read and write the wire data | [`types`] |
+//! | To | see | guide |
+//! |---|---|---|
+//! | write a first server | [`Server`], [`serve`], [`serve_stdio`] | [`first_server`](guide::first_server) |
+//! | make tools, prompts and resources from functions | [`macro@tool`], [`macro@prompt`], [`macro@resource`] | [`tools`](guide::tools) |
+//! | know what a function may take and return | [`server::Handler`], [`State`], [`Ctx`], [`Json`] | [`tools`](guide::tools) |
+//! | decide what clients are told of errors | [`HandlerError`], [`server::ServerBuilder::on_error`] | [`errors`](guide::errors) |
+//! | ask the user in the middle of a call | [`server::Ask`], [`Ctx::ask`], [`Form`] | [`asking`](guide::asking) |
+//! | remember something between calls, run replicas | [`Handle`], [`store`], [`Server::maintain`] | [`state`](guide::state) |
+//! | run work that takes long | [`TaskSupport`], [`server::Tool::as_task`] | [`tasks`](guide::tasks) |
+//! | put layers around calls | [`server::layer_fn`], [`server::Timeout`] | [`middleware`](guide::middleware) |
+//! | serve in an HTTP application of one's own | [`endpoint`] | [`axum`](guide::axum) |
+//! | test a server without a socket | [`Client::builder`] | [`testing`](guide::testing) |
+//! | make tools from JSON, change a server while it runs | [`server::Tool::dynamic`], [`Server::change`] | [`dynamic_catalogues`](guide::dynamic_catalogues) |
+//! | call servers of any revision | [`connect`], [`client`] | [`client`](guide::client) |
+//! | migrate from another library or revision | | [`from_rmcp`](guide::from_rmcp), [`from_2025`](guide::from_2025) |
+//! | serve clients of earlier revisions with a service of one's own | [`service_endpoint`], [`legacy_channels`], [`legacy`] | |
+//! | set up the bindings: hosts, limits, sockets, child processes | [`transport`] | |
+//! | put one endpoint in front of many servers | [`gateway`] | |
+//! | write a layer, or a transport of one's own | [`proto`] | |
+//! | read and write the wire data | [`types`] | |
+//!
+//! # Features
+//!
+//! | Feature | Adds | Default |
+//! |---|---|---|
+//! | `server` | building and serving servers | on |
+//! | `macros` | `#[tool]`, `#[prompt]` and `#[resource]` | on |
+//! | `client` | calling servers | on |
+//! | `legacy` | revisions 2024-11-05 to 2025-11-25, for servers and clients | on |
+//! | `tls` | HTTPS, for servers and clients | off |
+//! | `gateway` | one endpoint in front of many servers | off |
+//! | `sqlite`, `postgres`, `redis` | stores that replicas share | off |
 
 #[cfg(feature = "client")]
 mod connect;
 #[cfg(feature = "legacy")]
 mod dual_era;
+// The examples of the guides need these features.
+#[cfg(all(feature = "client", feature = "legacy", feature = "macros"))]
+pub mod guide;
 #[cfg(feature = "server")]
 mod serve;
 

@@ -96,7 +96,7 @@ async fn greet(ctx: Ctx) -> Result<String, HandlerError> {
     ))
 }
 
-/// One process of the server, as an author would write it.
+/// A replica of the server in an axum application.
 struct Replica {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -213,7 +213,7 @@ async fn open(address: SocketAddr) -> String {
 }
 
 #[tokio::test]
-async fn old_clients_are_served_by_any_replica() {
+async fn any_replica_serves_legacy_clients() {
     let store = Shared::default();
     let (a, b) = (Replica::start(&store).await, Replica::start(&store).await);
     let session = open(a.address).await;
@@ -246,11 +246,11 @@ async fn a_session_is_of_use_at_the_server_that_it_was_opened_with_alone() {
     let session = open(greeter.address).await;
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}).to_string();
     for (replica, status) in [(&greeter, "HTTP/1.1 200"), (&other, "HTTP/1.1 404")] {
-        let said = Reply::to(replica.address, "POST", "/mcp", &session, &ping)
+        let response = Reply::to(replica.address, "POST", "/mcp", &session, &ping)
             .await
             .until("\r\n\r\n")
             .await;
-        assert!(said.starts_with(status), "{said}");
+        assert!(response.starts_with(status), "{response}");
     }
     greeter.shut_down().await;
     other.shut_down().await;
@@ -285,7 +285,7 @@ async fn an_open_listener_does_not_hold_up_a_graceful_shutdown() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_valid_has_no_endpoint() {
+async fn an_invalid_server_has_no_endpoint() {
     let builder = Server::new("twice", "1")
         .tool(Tool::new("same", async || "a"))
         .tool(Tool::new("same", async || "b"));

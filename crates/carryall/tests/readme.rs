@@ -1,4 +1,4 @@
-//! The README's server and client: short, the same as the examples, and they work.
+//! Checks that the server and the client of the README are short, compile and work together.
 
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// More than this is not minimal.
+/// The most lines that the README's programs may have.
 const MOST_LINES: usize = 15;
-/// How long starting may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the server may take to start on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The Rust blocks of the README, in their order.
+/// Returns the Rust blocks of the README, in their order.
 fn blocks() -> Vec<String> {
     let mut blocks = Vec::new();
     let mut block: Option<String> = None;
@@ -35,7 +35,7 @@ fn blocks() -> Vec<String> {
     blocks
 }
 
-/// An example without what stands above its first `use`: documentation and lints.
+/// Returns an example from its first `use` on, without the documentation and lints above it.
 fn shown(example: &str) -> String {
     let text = read(&format!("examples/{example}.rs"));
     let start = text.find("\nuse ").expect("an example uses something");
@@ -43,12 +43,12 @@ fn shown(example: &str) -> String {
 }
 
 #[test]
-fn the_readme_shows_a_minimal_server_and_a_minimal_client_that_are_compiled() {
+fn the_readme_shows_the_compiled_examples() {
     assert_eq!(blocks(), [shown("minimal_server"), shown("minimal_client")]);
 }
 
 #[test]
-fn the_server_and_the_client_of_the_readme_have_at_most_15_lines() {
+fn the_programs_of_the_readme_have_at_most_15_lines() {
     for block in blocks() {
         assert!(
             block.lines().count() <= MOST_LINES,
@@ -59,7 +59,7 @@ fn the_server_and_the_client_of_the_readme_have_at_most_15_lines() {
 }
 
 #[test]
-fn the_server_and_the_client_of_the_readme_work_together() {
+fn the_programs_of_the_readme_work_together() {
     let (_server, address) = start_server();
     let url = format!("http://{address}/mcp");
     let client = Command::new(example("minimal_client"))
@@ -74,20 +74,20 @@ fn the_server_and_the_client_of_the_readme_work_together() {
     assert_eq!(out, "add: Adds two numbers.\n2 + 3 = 5\n");
 }
 
-/// Ends the process with the test.
-struct Running(Child);
+/// A process that is killed at the end of the test.
+struct ServerProcess(Child);
 
-impl Drop for Running {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The server on a port that was free. Somebody else may take the port in between; then another one
-/// is tried.
-fn start_server() -> (Running, SocketAddr) {
-    let deadline = Instant::now() + PATIENCE;
+/// Starts the server on a free port. If another process takes the port in between, tries another
+/// one.
+fn start_server() -> (ServerProcess, SocketAddr) {
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let free = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
@@ -98,7 +98,7 @@ fn start_server() -> (Running, SocketAddr) {
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn();
-        let mut server = Running(child.expect("the server starts"));
+        let mut server = ServerProcess(child.expect("the server starts"));
         while server
             .0
             .try_wait()
@@ -114,19 +114,19 @@ fn start_server() -> (Running, SocketAddr) {
             );
             std::thread::sleep(Duration::from_millis(10));
         }
-        let mut said = String::new();
+        let mut stderr = String::new();
         let _ = server
             .0
             .stderr
             .take()
             .expect("it is piped")
-            .read_to_string(&mut said);
-        assert!(said.contains("AddrInUse"), "the server stopped: {said}");
+            .read_to_string(&mut stderr);
+        assert!(stderr.contains("AddrInUse"), "the server stopped: {stderr}");
     }
 }
 
-/// The executable of an example. `cargo test` builds examples, but not when it is asked for this
-/// test alone.
+/// Returns the executable of an example. Builds it if this test runs alone: `cargo test --test` does
+/// not build examples.
 fn example(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("a test has a path");
     let profile = own.ancestors().nth(2).expect("tests are built in `deps`");

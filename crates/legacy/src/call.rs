@@ -3,6 +3,19 @@
 //! [`DualEraHttp`] and [`DualEraStdio`] are `Call` services. Each detects the era of its server on
 //! first use. From then on it is a plain transport for a modern server, or an adapter that performs
 //! the handshake and translates for a legacy one.
+//!
+//! ```
+//! use carryall_legacy::call::{DualEraHttp, DualEraOptions, Era};
+//! use carryall_transport::HttpClient;
+//!
+//! # fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let http = HttpClient::new("http://127.0.0.1:8080/mcp")?;
+//! let detecting = DualEraHttp::new(http.clone(), DualEraOptions::default());
+//! // For a server whose era is known:
+//! let legacy = DualEraHttp::new(http, DualEraOptions::default().era(Era::Legacy));
+//! # Ok(())
+//! # }
+//! ```
 
 mod adapter;
 mod budgets;

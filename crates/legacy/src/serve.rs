@@ -3,6 +3,19 @@
 //! [`LegacyEndpoint`] is the HTTP binding, [`lines`] the one for stdio and sockets. Both turn the
 //! requests of their clients into calls, and the replies into what those clients expect: the
 //! service sees modern clients.
+//!
+//! ```
+//! use carryall_legacy::serve::{LegacyEndpoint, LegacyOptions};
+//! use carryall_proto::SharedService;
+//! use carryall_transport::Endpoint;
+//! use std::sync::Arc;
+//!
+//! /// Returns an endpoint for clients of both eras.
+//! fn endpoint(service: SharedService) -> Endpoint {
+//!     let legacy = LegacyEndpoint::new(service.clone(), LegacyOptions::default());
+//!     Endpoint::new(service).fallback(Arc::new(legacy))
+//! }
+//! ```
 
 mod background;
 mod bus;

@@ -4,6 +4,27 @@
 //! and move bytes out. It also defines the service interface of the project: a request is a
 //! [`Call`], its answer a [`Reply`], and whatever turns one into the other is a
 //! [`tower_service::Service`].
+//!
+//! ```
+//! use carryall_proto::{Call, Reply, Response, SharedService};
+//! use carryall_types::{ErrorObject, Method, RawJson, code};
+//!
+//! // Answers each call to a tool with the text "pong".
+//! let pong = SharedService::from_fn(|call: Call| {
+//!     let id = call.id().clone();
+//!     let response = match call.method() {
+//!         Method::ToolsCall => {
+//!             let result = serde_json::json!({
+//!                 "resultType": "complete",
+//!                 "content": [{"type": "text", "text": "pong"}],
+//!             });
+//!             Response::result(id, RawJson::from(&result))
+//!         }
+//!         _ => Response::error(id, ErrorObject::new(code::METHOD_NOT_FOUND, "Method not found")),
+//!     };
+//!     Box::pin(async { Ok(Reply::from(response)) })
+//! });
+//! ```
 
 pub mod backoff;
 pub mod budget;

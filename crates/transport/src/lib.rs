@@ -3,6 +3,14 @@
 //! The server side of each takes any `Call` service
 //! (`tower_service::Service<Call, Response = Reply>`), and the client side is one. This crate knows
 //! messages and connections, and nothing of tools, prompts or resources.
+//!
+//! | Transport | Server | Client | Examples |
+//! |---|---|---|---|
+//! | Streamable HTTP | [`HttpServer`], or [`Endpoint`] in a server of your own | [`HttpClient`] | [`http`] |
+//! | stdio | [`StdioServer`] | [`StdioClient`], which starts a [`ServerCommand`] | [`stdio`] |
+//! | Unix and TCP sockets | [`SocketServer`] | [`SocketClient`] | [`socket`] |
+//! | any byte stream | [`lines::serve_lines`] | [`lines::Channel`] | [`lines`] |
+//! | in memory | | [`Loopback`] | [`memory`] |
 
 pub mod http;
 pub mod lines;

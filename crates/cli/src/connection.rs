@@ -37,8 +37,9 @@ pub(crate) struct ConnectedServer {
     pub(crate) label: String,
     pub(crate) output: Output,
     pub(crate) kind: TargetKind,
+    /// Builds the commands that are suggested to the user.
     pub(crate) follow_up: FollowUpCommand,
-    /// Whether the server ends with this command, since it was started by it.
+    /// Whether this command started the server, which then stops with it.
     pub(crate) ephemeral: bool,
     /// Answers to roots and sampling requests.
     pub(crate) features: ClientFeatures,
@@ -46,22 +47,25 @@ pub(crate) struct ConnectedServer {
     pub(crate) prompter: Option<Prompter>,
     call_options: CallOptions,
     list_timeout: Duration,
-    /// The task of the call in flight, which an interrupt cancels.
+    /// The task of the call in flight, which is cancelled on Ctrl-C.
     task: Mutex<Option<TaskHandle>>,
 }
 
-/// Connects to the target, does `work`, and shuts the connection down; a server that was started is
-/// stopped. Ctrl-C ends the work with the status `interrupted`.
+/// Connects to the target, runs `work`, and shuts the connection down. A server that was started
+/// for the command is stopped.
+///
+/// Ctrl-C or SIGTERM during `work` ends it with the status `interrupted`; while connecting, with
+/// [`ExitStatus::Interrupted`].
 pub(crate) async fn with(
-    target: ResolvedTarget,
+    resolved: ResolvedTarget,
     options: &ConnectOptions,
     interrupted: ExitStatus,
     work: impl AsyncFnOnce(&ConnectedServer) -> Result<ExitStatus, CliError>,
 ) -> Result<ExitStatus, CliError> {
-    with_prompter(target, options, None, interrupted, work).await
+    with_prompter(resolved, options, None, interrupted, work).await
 }
 
-/// Like [`with`], for work in which the server may ask the user something.
+/// Like [`with`], for work during which the server may ask the user for input.
 pub(crate) async fn with_prompter(
     resolved: ResolvedTarget,
     options: &ConnectOptions,
@@ -91,13 +95,15 @@ pub(crate) async fn with_prompter(
         list_timeout: LIST_TIMEOUT.max(options.timeout),
         task: Mutex::default(),
     };
-    let ended = tokio::select! {
-        ended = work(&server) => ended,
+    let result = tokio::select! {
+        result = work(&server) => result,
         () = signals.next() => Ok(interrupted),
     };
-    if matches!(&ended, Ok(ExitStatus::Interrupted))
-        || matches!(&ended, Err(error) if error.status == ExitStatus::Interrupted)
-    {
+    let status = match &result {
+        Ok(status) => *status,
+        Err(error) => error.status,
+    };
+    if status == ExitStatus::Interrupted {
         server.cancel_task().await;
     }
     match transport {
@@ -105,20 +111,20 @@ pub(crate) async fn with_prompter(
         OpenTransport::Unix => {}
         OpenTransport::Stdio(spawned) => {
             spawned.client.shutdown().await;
-            return ended.map_err(|error| spawned.explain(error, output));
+            return result.map_err(|error| spawned.explain(error, output));
         }
     }
-    ended
+    result
 }
 
 impl ConnectedServer {
-    /// Returns the options of every request.
+    /// Returns the options that apply to every request.
     pub(crate) fn call_options(&self) -> CallOptions {
         self.call_options.clone()
     }
 
-    /// Returns the options of a request that may take long: progress is shown and resets the
-    /// timeout.
+    /// Returns the options of a request that may take long. Its progress updates the spinner and
+    /// resets the timeout.
     pub(crate) fn progress_options(&self, spinner: &Spinner) -> CallOptions {
         let spinner = spinner.clone();
         self.call_options()
@@ -126,12 +132,11 @@ impl ConnectedServer {
             .on_progress(move |update| spinner.update(&update))
     }
 
-    /// Creates a spinner for a request.
     pub(crate) fn spinner(&self, label: &str) -> Spinner {
         Spinner::new(self.output, label)
     }
 
-    /// Fetches all pages of a list of `what`.
+    /// Fetches all pages of a list. The spinner says "listing `what`".
     pub(crate) async fn list<P: ListPage>(
         &self,
         listing: Listing<P>,
@@ -139,28 +144,29 @@ impl ConnectedServer {
     ) -> Result<Vec<P::Item>, ClientError> {
         let spinner = self.spinner(&format!("listing {what}"));
         let listing = listing.with(self.call_options()).into_future();
-        let listed = spinner
+        let items = spinner
             .during(tokio::time::timeout(self.list_timeout, listing))
             .await;
-        listed.unwrap_or_else(|_| Err(ClientError::Call(CallError::Timeout(self.list_timeout))))
+        items.unwrap_or_else(|_| Err(ClientError::Call(CallError::Timeout(self.list_timeout))))
     }
 
-    /// Sets the task that an interrupt cancels.
+    /// Sets the task to cancel on Ctrl-C.
     pub(crate) fn cancel_on_interrupt(&self, task: Option<TaskHandle>) {
         *self.task.lock() = task;
     }
 
-    /// Cancels the task of an interrupted call, whose result nobody will fetch.
+    /// Cancels the task of an interrupted call, because nobody will fetch its result.
     async fn cancel_task(&self) {
-        let task = self.task.lock().take();
-        let Some(task) = task else { return };
+        let Some(task) = self.task.lock().take() else {
+            return;
+        };
         match tokio::time::timeout(CANCEL_TIMEOUT, task.cancel()).await {
             Ok(Ok(())) if self.output.stderr_is_terminal || self.output.verbose => {
                 self.output
                     .note(&format!("Cancelled task {}.", text::one_line(task.id())));
             }
             Ok(Ok(())) => {}
-            // A server that this command started receives Ctrl-C as well.
+            // This command started the server, and stops it next together with the task.
             _ if self.ephemeral => {}
             _ => self.output.warn(&format!(
                 "cannot cancel the task, which may still be running: {}",
@@ -169,29 +175,31 @@ impl ConnectedServer {
         }
     }
 
-    /// Converts the error of a request.
+    /// Converts the error of a request into an error of this command.
     pub(crate) fn error(&self, error: &ClientError) -> CliError {
         CliError::client(&self.label, self.kind, error)
     }
 }
 
-/// Returns the options of every request: `--meta`, and log messages on standard error.
+/// Returns the options that apply to every request: `--meta`, and `--log-level`, which prints log
+/// messages on standard error.
 fn call_options(options: &ConnectOptions, output: Output) -> Result<CallOptions, CliError> {
-    let mut call = CallOptions::new();
+    let mut call_options = CallOptions::new();
     for (key, value) in options.parse_meta()? {
-        call = call.meta(key, value);
+        call_options = call_options.meta(key, value);
     }
+    // `off` is not a level and requests no log messages.
     if let Ok(level) = options.log_level.parse::<LoggingLevel>() {
-        // Deprecated, and part of the protocol.
+        // The protocol deprecates log messages but still has them.
         #[allow(deprecated)]
-        let with_log = call.on_log(level, move |message| {
+        let with_log = call_options.on_log(level, move |message| {
             let data = message
                 .data
                 .decode::<String>()
                 .unwrap_or_else(|_| message.data.as_str().to_owned());
             output.log(message.level.as_str(), message.logger.as_deref(), &data);
         });
-        call = with_log;
+        call_options = with_log;
     }
-    Ok(call)
+    Ok(call_options)
 }

@@ -34,6 +34,7 @@ struct GatewayInner {
     federation: Option<Federation>,
     limits: Arc<CallLimits>,
     options: GatewayOptions,
+    /// Becomes `true` when subscriptions are to be closed.
     closing: watch::Sender<bool>,
 }
 
@@ -70,24 +71,53 @@ impl Gateway {
         &self.inner.upstreams
     }
 
-    /// Runs the background work of the gateway until it is dropped; it never completes.
+    /// Runs the background work of the gateway. The future never completes; drop it to stop the
+    /// work. Poll one such future per gateway for as long as the gateway serves.
     ///
-    /// Probes replicas, ends calls at their deadline whose replies are not read, and waits for
-    /// upstreams that were left out of a merged answer, so that subscribers are notified when they
-    /// have answered. Poll it once per gateway, for as long as the gateway serves.
+    /// The background work is:
+    /// - to probe replicas;
+    /// - to end calls that reach their deadline while nobody polls them;
+    /// - to wait for upstreams that answered too late to be part of a merged answer, and to notify
+    ///   subscribers of the changed list.
     pub async fn watch(&self) {
         let probing = join_all(self.inner.upstreams.iter().map(Upstream::watch));
         let background = join(probing, self.inner.limits.reap());
         match &self.inner.federation {
-            Some(federation) => drop(join(background, federation.follow_late_answers()).await),
-            None => drop(background.await),
+            Some(federation) => {
+                join(background, federation.follow_late_answers()).await;
+            }
+            None => {
+                background.await;
+            }
         }
     }
 
-    /// Closes all subscriptions gracefully (`basic/patterns/subscriptions#graceful-closure`), and
-    /// every later one as soon as it is opened. The first step of a shutdown.
+    /// Closes all open subscriptions gracefully (`basic/patterns/subscriptions#graceful-closure`).
+    /// Subscriptions opened later are closed at once. Call this first when shutting down.
     pub fn close_subscriptions(&self) {
         self.inner.closing.send_replace(true);
+    }
+}
+
+impl Service<Call> for Gateway {
+    type Response = Reply;
+    type Error = CallError;
+    type Future = GatewayFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> GatewayFuture {
+        let inner = Arc::clone(&self.inner);
+        match self.inner.limits.admit(&call) {
+            Ok(guard) => guard.run(Box::pin(async move { inner.answer(call).await })),
+            Err(error) => {
+                let per_caller = matches!(error, GatewayError::CallerBusy(_));
+                tracing::warn!(method = %Printable(call.method().as_str()), per_caller, "too many calls in flight");
+                GatewayFuture::ready(Response::error(call.id().clone(), error.to_error()))
+            }
+        }
     }
 }
 
@@ -95,10 +125,11 @@ impl GatewayInner {
     async fn answer(&self, mut call: Call) -> Reply {
         remove_credentials(&mut call);
         let id = call.id().clone();
-        let answer = match (call.method(), &self.federation) {
+        let reply = match (call.method(), &self.federation) {
             (Method::SubscriptionsListen, _) => self.listen(call).await,
             (_, None) => match self.upstreams.first() {
                 Some(only) => only.exchange(call).await.map_err(|error| error.to_error()),
+                // Cannot happen: `build` requires an upstream.
                 None => Err(GatewayError::Unreachable {
                     upstream: "(none)".into(),
                     replicas: 0,
@@ -107,7 +138,7 @@ impl GatewayInner {
             },
             (_, Some(federation)) => federation.answer(call).await,
         };
-        answer.unwrap_or_else(|error| Reply::Once(Response::error(id, error)))
+        reply.unwrap_or_else(|error| Reply::Once(Response::error(id, error)))
     }
 
     async fn listen(&self, call: Call) -> Result<Reply, ErrorObject> {
@@ -131,34 +162,12 @@ impl GatewayInner {
     }
 }
 
-/// Removes the client's credentials: a token must not be passed on to another server
+/// Removes the client's credentials, because a token must not be passed on to another server
 /// (`basic/authorization/index#token-handling`).
 fn remove_credentials(call: &mut Call) {
     if let Some(headers) = call.headers_mut() {
         for name in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION] {
             headers.remove(name);
-        }
-    }
-}
-
-impl Service<Call> for Gateway {
-    type Response = Reply;
-    type Error = CallError;
-    type Future = GatewayFuture;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), CallError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: Call) -> GatewayFuture {
-        let inner = Arc::clone(&self.inner);
-        match self.inner.limits.admit(&call) {
-            Ok(guard) => guard.run(Box::pin(async move { inner.answer(call).await })),
-            Err(error) => {
-                let per_caller = matches!(error, GatewayError::CallerBusy(_));
-                tracing::warn!(method = %Printable(call.method().as_str()), per_caller, "too many calls in flight");
-                GatewayFuture::ready(Response::error(call.id().clone(), error.to_error()))
-            }
         }
     }
 }
@@ -186,17 +195,18 @@ impl GatewayBuilder {
         self
     }
 
-    /// Sets how long a call may take, streamed reply included; subscriptions are not limited.
-    /// Default: 10 min. A call whose reply is not read ends up to 1 s later, and only while
-    /// [`Gateway::watch`] is polled.
+    /// Sets how long a call may take, including its streamed reply. Default: 10 min. Subscriptions
+    /// have no timeout. A call whose reply is not read ends up to 1 s after the timeout, and only
+    /// while [`Gateway::watch`] is polled.
     #[must_use]
     pub fn call_timeout(mut self, timeout: Duration) -> Self {
         self.options.call_timeout = timeout;
         self
     }
 
-    /// Sets how long each upstream may take where several contribute to one answer. Default: 5 s. A
-    /// slower one is left out, and its answer awaited in the background (see [`Gateway::watch`]).
+    /// Sets how long each upstream may take to answer a call that goes to several upstreams.
+    /// Default: 5 s. The merged answer omits slower upstreams, whose answers are awaited in the
+    /// background (see [`Gateway::watch`]).
     #[must_use]
     pub fn fan_out_timeout(mut self, timeout: Duration) -> Self {
         self.options.fan_out_timeout = timeout;
@@ -211,11 +221,13 @@ impl GatewayBuilder {
         self
     }
 
-    /// Sets how many of the [calls in flight](Self::max_calls) may belong to one caller: one
-    /// principal, else one network address (for IPv6 one /64 network), else one connection.
-    /// Default: three quarters, because behind a proxy all clients without a principal share its
-    /// address; choose less where clients connect directly. Further calls of that caller are
-    /// refused with [`code::BUSY`](crate::code::BUSY).
+    /// Sets how many of the [calls in flight](Self::max_calls) may belong to one caller. Further
+    /// calls of that caller are refused with [`code::BUSY`](crate::code::BUSY).
+    ///
+    /// A caller is a principal; without one, a network address (an IPv6 /64 network); without that,
+    /// a connection. Default: three quarters of `max_calls`. The default is high because all
+    /// clients behind a proxy share its address unless they have a principal. Choose less where
+    /// clients connect directly.
     #[must_use]
     pub fn max_calls_per_caller(mut self, max: usize) -> Self {
         self.options.max_calls_per_caller = Some(max);
@@ -225,7 +237,7 @@ impl GatewayBuilder {
     /// Builds the gateway.
     ///
     /// # Errors
-    /// If there is no upstream, or two have the same name.
+    /// If there is no upstream, or two upstreams have the same name.
     pub fn build(self) -> Result<Gateway, GatewayBuildError> {
         let Self { upstreams, options } = self;
         if upstreams.is_empty() {

@@ -1,38 +1,38 @@
-//! Bounds for listing all pages of an upstream on the gateway's own behalf.
+//! Bounds for fetching all pages of a list from an upstream.
 
 use carryall_proto::Params;
 use carryall_types::RawJson;
 use std::collections::HashSet;
 
-/// The bytes of all pages together: more than the largest lists in use, and few enough to end soon
-/// whatever the size of a page.
+/// Maximum size of all pages together. Larger than any list known to be in use. It bounds the work
+/// for an upstream that sends very large pages.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 
-/// Bounds the pages and bytes that are fetched, and detects loops of cursors. The time is bounded by
-/// the caller.
+/// Limits the number and size of the fetched pages, and detects cursor loops. The caller limits the
+/// time.
 pub(crate) struct PageBudget {
-    seen: HashSet<String>,
+    seen_cursors: HashSet<String>,
     pages: usize,
     max_pages: usize,
     bytes: usize,
     max_bytes: usize,
 }
 
-/// What follows a page.
+/// How to continue after a page.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NextPage {
-    /// The page of this cursor.
+    /// Fetch the next page with this cursor.
     Cursor(String),
-    /// Nothing: that was the last page, or its cursor was used before.
+    /// Stop: this was the last page, or its `nextCursor` was used before.
     End,
-    /// There are further pages, but this limit is reached.
+    /// Stop: there are further pages, but the limit of this name (`bytes` or `pages`) is reached.
     LimitReached(&'static str),
 }
 
 impl PageBudget {
     pub(crate) fn new(max_pages: usize) -> Self {
         Self {
-            seen: HashSet::new(),
+            seen_cursors: HashSet::new(),
             pages: 0,
             max_pages,
             bytes: 0,
@@ -40,20 +40,21 @@ impl PageBudget {
         }
     }
 
-    /// Starts another list. The limit of bytes applies to all lists together.
+    /// Starts another list. The page limit applies to each list, the byte limit to all lists
+    /// together.
     pub(crate) fn start_list(&mut self) {
-        self.seen.clear();
+        self.seen_cursors.clear();
         self.pages = 0;
     }
 
-    /// Counts a page and returns what follows it.
-    pub(crate) fn after(&mut self, page: &RawJson) -> NextPage {
+    /// Counts a fetched page and returns how to continue.
+    pub(crate) fn count_page(&mut self, page: &RawJson) -> NextPage {
         self.pages += 1;
         self.bytes = self.bytes.saturating_add(page.as_bytes().len());
         let cursor = Params::parse(page.clone())
             .ok()
             .and_then(|page| page.get("nextCursor")?.decode::<String>().ok());
-        match cursor.filter(|cursor| self.seen.insert(cursor.clone())) {
+        match cursor.filter(|cursor| self.seen_cursors.insert(cursor.clone())) {
             None => NextPage::End,
             Some(_) if self.bytes > self.max_bytes => NextPage::LimitReached("bytes"),
             Some(_) if self.pages >= self.max_pages => NextPage::LimitReached("pages"),
@@ -78,36 +79,40 @@ mod tests {
     #[test]
     fn a_list_ends_with_its_last_page_at_a_loop_or_at_a_limit() {
         let mut budget = PageBudget::new(3);
-        assert_eq!(budget.after(&page(&json!("a"), 0)), cursor("a"));
-        assert_eq!(budget.after(&page(&json!("b"), 0)), cursor("b"));
+        assert_eq!(budget.count_page(&page(&json!("a"), 0)), cursor("a"));
+        assert_eq!(budget.count_page(&page(&json!("b"), 0)), cursor("b"));
         assert_eq!(
-            budget.after(&page(&json!("c"), 0)),
+            budget.count_page(&page(&json!("c"), 0)),
             NextPage::LimitReached("pages")
         );
         budget.start_list();
         assert_eq!(
-            budget.after(&page(&json!("a"), 0)),
+            budget.count_page(&page(&json!("a"), 0)),
             cursor("a"),
-            "of the other list"
+            "cursors of an earlier list do not count"
         );
-        assert_eq!(budget.after(&page(&json!("a"), 0)), NextPage::End, "a loop");
-        assert_eq!(budget.after(&page(&json!(null), 0)), NextPage::End);
+        assert_eq!(
+            budget.count_page(&page(&json!("a"), 0)),
+            NextPage::End,
+            "a loop"
+        );
+        assert_eq!(budget.count_page(&page(&json!(null), 0)), NextPage::End);
     }
 
     #[test]
-    fn the_limit_of_bytes_applies_to_all_lists_together() {
+    fn the_byte_limit_applies_to_all_lists_together() {
         let mut budget = PageBudget {
             max_bytes: 1000,
             ..PageBudget::new(100)
         };
-        assert_eq!(budget.after(&page(&json!("a"), 900)), cursor("a"));
+        assert_eq!(budget.count_page(&page(&json!("a"), 900)), cursor("a"));
         budget.start_list();
         assert_eq!(
-            budget.after(&page(&json!("a"), 200)),
+            budget.count_page(&page(&json!("a"), 200)),
             NextPage::LimitReached("bytes")
         );
         assert_eq!(
-            budget.after(&page(&json!(null), 100)),
+            budget.count_page(&page(&json!(null), 100)),
             NextPage::End,
             "there are no further pages"
         );

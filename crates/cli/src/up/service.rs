@@ -1,4 +1,4 @@
-//! The HTTP service: the endpoint, and `/health` and `/ready` for probes.
+//! The HTTP service of `carryall up`: `/mcp`, and `/health` and `/ready` for probes.
 
 use super::shutdown::ShutdownSignals;
 use carryall::gateway::Gateway;
@@ -13,67 +13,18 @@ use std::fmt::Display;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
-/// The path of the endpoint.
+/// The path of the MCP endpoint.
 pub(super) const ENDPOINT_PATH: &str = "/mcp";
 
-/// The endpoint and its probes. Probes are plain GET requests that are answered whatever `Host` and
-/// `Origin` are, since orchestrators use the address. They only reveal whether to send requests
-/// here. `/mcp/` is the same as `/mcp`.
+/// Routes requests to the MCP endpoint (`/mcp` or `/mcp/`) and answers health probes.
+///
+/// Probes are answered for any `Host` and `Origin`, because orchestrators address replicas by IP
+/// address. That is safe, since the answers only say whether this replica takes requests.
 #[derive(Clone)]
 pub(super) struct EdgeService {
     pub(super) endpoint: Endpoint,
     pub(super) gateway: Gateway,
     pub(super) shutdown: ShutdownSignals,
-}
-
-impl EdgeService {
-    fn probe(&self, path: &str) -> Option<Response<ReplyBody>> {
-        match path {
-            "/health" => Some(plain_text(StatusCode::OK, "ok\n")),
-            "/ready" => Some(match self.unready() {
-                None => plain_text(StatusCode::OK, "ready\n"),
-                Some(why) => plain_text(StatusCode::SERVICE_UNAVAILABLE, why),
-            }),
-            _ => None,
-        }
-    }
-
-    /// Returns why this replica should not receive requests.
-    fn unready(&self) -> Option<&'static str> {
-        if self.shutdown.is_requested() {
-            return Some("not ready: shutting down\n");
-        }
-        let is_up = |upstream: &carryall::gateway::Upstream| {
-            upstream
-                .status()
-                .iter()
-                .any(|replica| replica.alive && replica.answered)
-        };
-        (!self.gateway.upstreams().iter().any(is_up)).then_some("not ready: no upstream answers\n")
-    }
-}
-
-fn plain_text(status: StatusCode, text: &'static str) -> Response<ReplyBody> {
-    let mut response = Response::new(ReplyBody::full(text));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-/// Returns the URI with the path of the endpoint.
-fn endpoint_uri(uri: &Uri) -> Option<Uri> {
-    let path = match uri.query() {
-        Some(query) => PathAndQuery::try_from(format!("{ENDPOINT_PATH}?{query}")).ok()?,
-        None => PathAndQuery::from_static(ENDPOINT_PATH),
-    };
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(path);
-    Uri::from_parts(parts).ok()
 }
 
 impl<B> Service<Request<B>> for EdgeService
@@ -96,18 +47,70 @@ where
         let path = request.uri().path();
         if path != ENDPOINT_PATH {
             if matches!(*request.method(), Method::GET | Method::HEAD)
-                && let Some(answer) = self.probe(path)
+                && let Some(response) = self.answer_probe(path)
             {
-                return Either::Left(ready(Ok(answer)));
+                return Either::Left(ready(Ok(response)));
             }
             if path.strip_suffix('/') == Some(ENDPOINT_PATH)
-                && let Some(uri) = endpoint_uri(request.uri())
+                && let Some(uri) = with_endpoint_path(request.uri())
             {
                 *request.uri_mut() = uri;
             }
         }
         Either::Right(self.endpoint.call(request))
     }
+}
+
+impl EdgeService {
+    /// Answers a GET or HEAD request to a probe path. `None` for any other path.
+    fn answer_probe(&self, path: &str) -> Option<Response<ReplyBody>> {
+        match path {
+            "/health" => Some(plain_text(StatusCode::OK, "ok\n")),
+            "/ready" => Some(match self.not_ready_reason() {
+                None => plain_text(StatusCode::OK, "ready\n"),
+                Some(reason) => plain_text(StatusCode::SERVICE_UNAVAILABLE, reason),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Returns why this replica should not receive requests, or `None` if it should.
+    fn not_ready_reason(&self) -> Option<&'static str> {
+        if self.shutdown.is_requested() {
+            return Some("not ready: shutting down\n");
+        }
+        let answers = |upstream: &carryall::gateway::Upstream| {
+            upstream
+                .status()
+                .iter()
+                .any(|replica| replica.alive && replica.answered)
+        };
+        (!self.gateway.upstreams().iter().any(answers))
+            .then_some("not ready: no upstream answers\n")
+    }
+}
+
+fn plain_text(status: StatusCode, text: &'static str) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::full(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Returns `uri` with its path replaced by [`ENDPOINT_PATH`].
+fn with_endpoint_path(uri: &Uri) -> Option<Uri> {
+    let path = match uri.query() {
+        Some(query) => PathAndQuery::try_from(format!("{ENDPOINT_PATH}?{query}")).ok()?,
+        None => PathAndQuery::from_static(ENDPOINT_PATH),
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).ok()
 }
 
 #[cfg(test)]
@@ -128,13 +131,16 @@ mod tests {
             gateway,
             shutdown,
         };
-        let ready = || service.probe("/ready").unwrap().status().as_u16();
+        let ready = || service.answer_probe("/ready").unwrap().status().as_u16();
         assert_eq!(ready(), 503, "not probed yet");
         upstream.check(std::time::Duration::from_secs(10)).await;
         assert_eq!(ready(), 200);
         signals.send_replace(1);
         assert_eq!(ready(), 503, "shutting down");
-        assert_eq!(service.probe("/health").unwrap().status().as_u16(), 200);
+        assert_eq!(
+            service.answer_probe("/health").unwrap().status().as_u16(),
+            200
+        );
     }
 
     #[test]
@@ -144,7 +150,7 @@ mod tests {
             ("/mcp/?a=b", "/mcp?a=b"),
             ("http://x:1/mcp/?a", "http://x:1/mcp?a"),
         ] {
-            assert_eq!(endpoint_uri(&uri.parse().unwrap()).unwrap(), expected);
+            assert_eq!(with_endpoint_path(&uri.parse().unwrap()).unwrap(), expected);
         }
     }
 }

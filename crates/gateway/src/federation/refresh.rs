@@ -56,7 +56,7 @@ impl Federation {
                 for uri in uris(kind, &result) {
                     listed.add(kind, &uri);
                 }
-                match budget.after(&result) {
+                match budget.count_page(&result) {
                     NextPage::Cursor(next) if !listed.is_full() => cursor = Some(next),
                     NextPage::Cursor(_) | NextPage::End => break,
                     NextPage::LimitReached(limit) => {

@@ -1,8 +1,8 @@
 //! Maps resource URIs to the upstreams that list them.
 //!
-//! A URI is only sent to upstreams that claim it, by listing the URI itself or a template that it
-//! matches. Sending it to all would reveal to each what the others have, and an upstream that
-//! answers everything would answer for all.
+//! An upstream claims a URI if it lists the URI itself or a template that the URI matches. A URI is
+//! only sent to upstreams that claim it. Sent to all upstreams, it would reveal to each what the
+//! others offer, and an upstream that accepts any URI would answer for resources of the others.
 
 use carryall_proto::sync::Mutex;
 use carryall_types::ErrorObject;
@@ -11,21 +11,134 @@ use std::sync::MutexGuard;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The bounds for each upstream, so that a long list of one cannot displace entries of another.
+// Bounds for each upstream, so that a long list of one does not displace entries of another.
+
 const MAX_URIS: usize = 8 * 1024;
 const MAX_TEMPLATES: usize = 256;
 const MAX_SCHEMES: usize = 64;
 const MAX_BYTES: usize = 1024 * 1024;
-/// The longest URI or template that is indexed, in bytes.
-const MAX_URI: usize = 2048;
+/// The length of the longest URI or template that is indexed, in bytes.
+const MAX_URI_LENGTH: usize = 2048;
 
-/// The least time between two listings of an upstream, whatever URIs callers request.
-const MIN_AGE: Duration = Duration::from_secs(10);
-/// The same after a listing that failed.
+/// Minimum time between two refreshes of an upstream, however many unknown URIs callers request.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(10);
+/// Minimum time between a failed refresh and the next.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Schemes that many servers use, so that listing one such URI claims no other.
+/// Schemes that many servers use. Listing one such URI says nothing about other URIs of the scheme.
 const GENERIC_SCHEMES: [&str; 6] = ["http", "https", "file", "data", "urn", "about"];
+
+/// The resources that each upstream lists. Upstreams are identified by their position in the
+/// configuration.
+#[derive(Debug)]
+pub(super) struct ResourceIndex {
+    upstreams: Mutex<Vec<ListedResources>>,
+    /// Held during a refresh, so that concurrent callers share one.
+    pub(super) refreshing: tokio::sync::Mutex<()>,
+}
+
+impl ResourceIndex {
+    pub(super) fn new(upstreams: usize) -> Self {
+        Self {
+            upstreams: Mutex::new(vec![ListedResources::default(); upstreams]),
+            refreshing: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Adds an entry from a page that a caller listed.
+    pub(super) fn add(&self, upstream: usize, kind: EntryKind, uri: &str) {
+        if let Some(resources) = self.lock().get_mut(upstream) {
+            resources.add(kind, uri);
+        }
+    }
+
+    /// Records the outcome of a refresh: replaces the entries of the upstream, or after an error
+    /// keeps its earlier entries.
+    pub(super) fn set(&self, upstream: usize, listed: Result<ListedResources, ErrorObject>) {
+        let since = Instant::now();
+        let mut upstreams = self.lock();
+        let Some(resources) = upstreams.get_mut(upstream) else {
+            return;
+        };
+        match listed {
+            Ok(listed) => {
+                *resources = ListedResources {
+                    status: ListingStatus::Complete { since },
+                    ..listed
+                }
+            }
+            Err(error) => resources.status = ListingStatus::Failed { since, error },
+        }
+    }
+
+    /// Returns the upstreams to refresh, because their entries are incomplete or old.
+    pub(super) fn due(&self) -> Vec<usize> {
+        let is_due = |resources: &ListedResources| match &resources.status {
+            ListingStatus::Partial => true,
+            ListingStatus::Complete { since } => since.elapsed() >= REFRESH_INTERVAL,
+            ListingStatus::Failed { since, .. } => since.elapsed() >= RETRY_AFTER,
+        };
+        self.lock()
+            .iter()
+            .enumerate()
+            .filter(|(_, resources)| is_due(resources))
+            .map(|(position, _)| position)
+            .collect()
+    }
+
+    /// Returns the upstreams that claim `uri`: first those that list it, then those with a matching
+    /// template, the most specific template first. Equal claims keep the configured order.
+    ///
+    /// `uri` may itself be a template, since a completion request names one.
+    pub(super) fn claims(&self, uri: &str) -> Vec<usize> {
+        let upstreams = self.lock();
+        let mut claims: Vec<(usize, Specificity)> = upstreams
+            .iter()
+            .enumerate()
+            .filter_map(|(position, resources)| Some((position, resources.claim(uri)?)))
+            .collect();
+        // A stable sort, which keeps the configured order.
+        claims.sort_by_key(|(_, specificity)| std::cmp::Reverse(*specificity));
+        claims.into_iter().map(|(position, _)| position).collect()
+    }
+
+    /// Returns the upstream that lists URIs of the same scheme as `uri`, if it is the only one.
+    /// `None` unless the latest refresh of every upstream succeeded, since an upstream that was not
+    /// listed may use the scheme too. A list that was cut off at a bound counts as success.
+    pub(super) fn owner_of_scheme(&self, uri: &str) -> Option<usize> {
+        let scheme = scheme(uri).filter(|scheme| !GENERIC_SCHEMES.contains(&&**scheme))?;
+        let upstreams = self.lock();
+        if !upstreams
+            .iter()
+            .all(|resources| matches!(resources.status, ListingStatus::Complete { .. }))
+        {
+            return None;
+        }
+        let mut owners = upstreams
+            .iter()
+            .enumerate()
+            .filter(|(_, resources)| resources.schemes.contains(&*scheme));
+        match (owners.next(), owners.next()) {
+            (Some((position, _)), None) => Some(position),
+            _ => None,
+        }
+    }
+
+    /// Returns the error of an upstream whose last refresh failed, if any. A caller reports it
+    /// instead of "not found", since that upstream may have the resource.
+    pub(super) fn failure(&self) -> Option<ErrorObject> {
+        self.lock()
+            .iter()
+            .find_map(|resources| match &resources.status {
+                ListingStatus::Failed { error, .. } => Some(error.clone()),
+                ListingStatus::Partial | ListingStatus::Complete { .. } => None,
+            })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<ListedResources>> {
+        self.upstreams.lock()
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EntryKind {
@@ -33,14 +146,6 @@ pub(super) enum EntryKind {
     Resource,
     /// A URI template (RFC 6570).
     Template,
-}
-
-/// The resources that each upstream lists. Upstreams are identified by their position.
-#[derive(Debug)]
-pub(super) struct ResourceIndex {
-    upstreams: Mutex<Vec<ListedResources>>,
-    /// Locked while lists are fetched, so that concurrent misses fetch them once.
-    pub(super) refreshing: tokio::sync::Mutex<()>,
 }
 
 /// The resources of one upstream.
@@ -55,129 +160,18 @@ pub(super) struct ListedResources {
 
 #[derive(Clone, Debug, Default)]
 enum ListingStatus {
-    /// Only pages that callers happened to list.
+    /// Never refreshed: the entries come from pages that callers listed.
     #[default]
     Partial,
-    Complete {
-        since: Instant,
-    },
-    /// The last listing failed; earlier entries are kept.
-    Failed {
-        since: Instant,
-        error: ErrorObject,
-    },
-}
-
-impl ResourceIndex {
-    pub(super) fn new(upstreams: usize) -> Self {
-        Self {
-            upstreams: Mutex::new(vec![ListedResources::default(); upstreams]),
-            refreshing: tokio::sync::Mutex::default(),
-        }
-    }
-
-    /// Adds an entry that a caller listed.
-    pub(super) fn add(&self, upstream: usize, kind: EntryKind, uri: &str) {
-        if let Some(listing) = self.lock().get_mut(upstream) {
-            listing.add(kind, uri);
-        }
-    }
-
-    /// Replaces the entries of an upstream. After an error its earlier entries are kept.
-    pub(super) fn set(&self, upstream: usize, listed: Result<ListedResources, ErrorObject>) {
-        let since = Instant::now();
-        let mut listings = self.lock();
-        let Some(listing) = listings.get_mut(upstream) else {
-            return;
-        };
-        match listed {
-            Ok(listed) => {
-                *listing = ListedResources {
-                    status: ListingStatus::Complete { since },
-                    ..listed
-                }
-            }
-            Err(error) => listing.status = ListingStatus::Failed { since, error },
-        }
-    }
-
-    /// Returns the upstreams that are to be listed, because their entries are incomplete or old.
-    pub(super) fn due(&self) -> Vec<usize> {
-        let is_due = |listing: &ListedResources| match &listing.status {
-            ListingStatus::Partial => true,
-            ListingStatus::Complete { since } => since.elapsed() >= MIN_AGE,
-            ListingStatus::Failed { since, .. } => since.elapsed() >= RETRY_AFTER,
-        };
-        self.lock()
-            .iter()
-            .enumerate()
-            .filter(|(_, listing)| is_due(listing))
-            .map(|(position, _)| position)
-            .collect()
-    }
-
-    /// Returns the upstreams that claim `uri`, which may also be a template: first those that list
-    /// it, in order, then those with a matching template, the most specific template first.
-    pub(super) fn claims(&self, uri: &str) -> Vec<usize> {
-        let listings = self.lock();
-        let mut claims: Vec<(usize, Specificity)> = listings
-            .iter()
-            .enumerate()
-            .filter_map(|(position, listing)| Some((position, listing.claim(uri)?)))
-            .collect();
-        // The sort is stable: equal claims keep the configured order.
-        claims.sort_by_key(|(_, specificity)| std::cmp::Reverse(*specificity));
-        claims.into_iter().map(|(position, _)| position).collect()
-    }
-
-    /// Returns the upstream that alone lists URIs of the same scheme. `None` while any upstream is
-    /// not completely listed, since it might use the scheme too.
-    pub(super) fn owner_of_scheme(&self, uri: &str) -> Option<usize> {
-        let scheme = scheme(uri).filter(|scheme| !GENERIC_SCHEMES.contains(&&**scheme))?;
-        let listings = self.lock();
-        if !listings
-            .iter()
-            .all(|listing| matches!(listing.status, ListingStatus::Complete { .. }))
-        {
-            return None;
-        }
-        let mut owners = listings
-            .iter()
-            .enumerate()
-            .filter(|(_, listing)| listing.schemes.contains(&*scheme));
-        match (owners.next(), owners.next()) {
-            (Some((position, _)), None) => Some(position),
-            _ => None,
-        }
-    }
-
-    /// Returns the error of an upstream whose listing failed, if any. That upstream may have what no
-    /// other claims.
-    pub(super) fn failure(&self) -> Option<ErrorObject> {
-        self.lock()
-            .iter()
-            .find_map(|listing| match &listing.status {
-                ListingStatus::Failed { error, .. } => Some(error.clone()),
-                ListingStatus::Partial | ListingStatus::Complete { .. } => None,
-            })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<ListedResources>> {
-        self.upstreams.lock()
-    }
-}
-
-/// How specifically an entry describes a URI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Specificity {
-    /// A template with this much literal text, in bytes, before its first expression and in all.
-    Template(usize, usize),
-    Exact,
+    /// The last refresh succeeded.
+    Complete { since: Instant },
+    /// The last refresh failed; the entries are older.
+    Failed { since: Instant, error: ErrorObject },
 }
 
 impl ListedResources {
     pub(super) fn add(&mut self, kind: EntryKind, uri: &str) {
-        if uri.len() > MAX_URI || self.bytes.saturating_add(uri.len()) > MAX_BYTES {
+        if uri.len() > MAX_URI_LENGTH || self.bytes.saturating_add(uri.len()) > MAX_BYTES {
             return;
         }
         let added = match kind {
@@ -200,7 +194,7 @@ impl ListedResources {
         }
     }
 
-    /// Returns whether a bound is reached, so that further pages need not be fetched.
+    /// Returns whether a bound is reached, so that fetching further pages has no use.
     pub(super) fn is_full(&self) -> bool {
         self.bytes >= MAX_BYTES
             || (self.uris.len() >= MAX_URIS && self.templates.len() >= MAX_TEMPLATES)
@@ -217,28 +211,41 @@ impl ListedResources {
     }
 }
 
-/// Returns how specifically a template describes a URI; `None` if the URI cannot be an expansion of
-/// it. All literal text must occur in order. The text of expressions is not checked, because servers
-/// differ in what they allow there.
+/// How specifically an entry describes a URI. Greater means more specific.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Specificity {
+    /// A template, by the bytes of its literal text: those before its first expression, then all.
+    Template {
+        prefix: usize,
+        literal: usize,
+    },
+    Exact,
+}
+
+/// Returns how specifically a template describes a URI, or `None` if the URI does not match it.
 ///
-/// A template without a literal scheme, such as `{+uri}`, would claim all URIs and so claims none.
+/// The literal parts of the template must occur in the URI in order. An expression matches any
+/// text, because servers differ in what they allow there. A template without a literal scheme, such
+/// as `{+uri}`, matches nothing; otherwise its upstream would claim all URIs.
 fn match_template(template: &str, uri: &str) -> Option<Specificity> {
-    let (prefix, mut rest) = template.split_once('{')?;
+    let (prefix, mut template_rest) = template.split_once('{')?;
     scheme(prefix)?;
-    let mut tail = uri.strip_prefix(prefix)?;
+    let mut uri_rest = uri.strip_prefix(prefix)?;
     let mut literal = prefix.len();
     loop {
-        let after = &rest[rest.find('}')? + 1..];
-        match after.split_once('{') {
-            None => {
-                return tail
-                    .ends_with(after)
-                    .then_some(Specificity::Template(prefix.len(), literal + after.len()));
-            }
-            Some((text, expression)) => {
-                tail = &tail[tail.find(text)? + text.len()..];
+        let after_expression = &template_rest[template_rest.find('}')? + 1..];
+        match after_expression.split_once('{') {
+            Some((text, next_expression)) => {
+                uri_rest = &uri_rest[uri_rest.find(text)? + text.len()..];
                 literal += text.len();
-                rest = expression;
+                template_rest = next_expression;
+            }
+            None => {
+                let suffix = after_expression;
+                return uri_rest.ends_with(suffix).then_some(Specificity::Template {
+                    prefix: prefix.len(),
+                    literal: literal + suffix.len(),
+                });
             }
         }
     }
@@ -258,20 +265,19 @@ fn scheme(uri: &str) -> Option<Box<str>> {
 mod tests {
     use super::*;
 
-    fn listing(entries: &[(EntryKind, &str)]) -> ListedResources {
-        let mut listing = ListedResources::default();
-        entries
-            .iter()
-            .for_each(|(kind, uri)| listing.add(*kind, uri));
-        listing
+    fn listed(entries: &[(EntryKind, &str)]) -> ListedResources {
+        let mut resources = ListedResources::default();
+        for (kind, uri) in entries {
+            resources.add(*kind, uri);
+        }
+        resources
     }
 
     fn index(upstreams: &[&[(EntryKind, &str)]]) -> ResourceIndex {
         let index = ResourceIndex::new(upstreams.len());
-        upstreams
-            .iter()
-            .enumerate()
-            .for_each(|(at, entries)| index.set(at, Ok(listing(entries))));
+        for (position, entries) in upstreams.iter().enumerate() {
+            index.set(position, Ok(listed(entries)));
+        }
         index
     }
 
@@ -279,7 +285,7 @@ mod tests {
     const T: EntryKind = EntryKind::Template;
 
     #[tokio::test]
-    async fn exact_entries_precede_templates_and_specific_templates_general_ones() {
+    async fn exact_entries_come_first_then_templates_by_specificity() {
         let index = index(&[
             &[(T, "file:///{path}")],
             &[(T, "file:///logs/{day}")],
@@ -290,7 +296,7 @@ mod tests {
         assert_eq!(
             index.claims("file:///logs/{day}"),
             [1, 0],
-            "completion names the template"
+            "a completion request names the template"
         );
         assert_eq!(index.claims("file:///logs/1/2.txt"), [3, 1, 0]);
         assert_eq!(index.claims("file:///x"), [0]);
@@ -334,7 +340,7 @@ mod tests {
         assert_eq!(
             index.owner_of_scheme("notes:other"),
             None,
-            "an upstream that is not listed may use it too"
+            "the upstream that was not listed may use the scheme too"
         );
     }
 
@@ -345,16 +351,16 @@ mod tests {
             index.add(1, R, &format!("b:{number}"));
             index.add(1, T, &format!("c{number}:{{x}}"));
         }
-        index.add(1, R, &format!("d:{}", "x".repeat(MAX_URI)));
+        index.add(1, R, &format!("d:{}", "x".repeat(MAX_URI_LENGTH)));
         assert_eq!(index.claims("a:1"), [0]);
-        let listings = index.lock();
+        let upstreams = index.lock();
         let ListedResources {
             uris,
             templates,
             schemes,
             bytes,
             ..
-        } = &listings[1];
+        } = &upstreams[1];
         assert_eq!(
             (uris.len(), templates.len(), schemes.len()),
             (MAX_URIS, MAX_TEMPLATES, MAX_SCHEMES)
@@ -371,7 +377,7 @@ mod tests {
         assert!(index.due().is_empty());
         tokio::time::advance(RETRY_AFTER).await;
         assert_eq!(index.due(), [1]);
-        tokio::time::advance(MIN_AGE).await;
+        tokio::time::advance(REFRESH_INTERVAL).await;
         assert_eq!(index.due(), [0, 1]);
     }
 

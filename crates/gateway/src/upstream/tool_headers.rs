@@ -219,7 +219,7 @@ impl Upstream {
                     return;
                 };
                 self.inner.tools.learn(&result);
-                match budget.after(&result) {
+                match budget.count_page(&result) {
                     NextPage::Cursor(next) => cursor = Some(next),
                     NextPage::End => return,
                     NextPage::LimitReached(limit) => {

@@ -1,4 +1,4 @@
-//! A legacy server as a `Call` service.
+//! Answers modern calls with a legacy server.
 
 use super::budgets::SessionBudgets;
 use super::identity::ClientIdentity;
@@ -16,14 +16,15 @@ use futures_util::future::join_all;
 use std::fmt;
 use std::sync::Arc;
 
-/// Opens a session. Has to bound its own time.
+/// Opens a session. The returned future must have a timeout of its own.
 pub(crate) type SessionOpener =
     Arc<dyn Fn(ClientIdentity, Arc<SessionBudgets>) -> BoxFuture<OpenResult> + Send + Sync>;
 
-/// Calls a legacy server. Cheap to clone; clones share the sessions.
+/// Sends modern calls to a legacy server. Cheap to clone; clones share the sessions.
 ///
 /// [`SessionScope`](super::SessionScope) decides which callers share a session. Callers with
-/// different capabilities never do, because a session declares its capabilities once.
+/// different capabilities never share one, because a legacy client declares its capabilities once,
+/// in the handshake.
 #[derive(Clone)]
 pub(crate) struct LegacyAdapter {
     inner: Arc<AdapterInner>,
@@ -32,6 +33,7 @@ pub(crate) struct LegacyAdapter {
 struct AdapterInner {
     options: DualEraOptions,
     budgets: Arc<SessionBudgets>,
+    /// Calls that wait for their caller to answer a question of the server.
     suspended: Arc<SuspendedCalls>,
     open: SessionOpener,
     pool: SessionPool,
@@ -51,41 +53,58 @@ impl LegacyAdapter {
     }
 
     pub(crate) async fn call(&self, call: Call) -> Result<Reply, CallError> {
+        // A further round: the call carries the `requestState` of a suspended call.
         if let Some(state) = SuspendedCalls::state_of(&call) {
             return self.inner.suspended.resume(&state, call).await;
+        }
+        // Handshakes are made by the session pool, never by callers.
+        if call.method().as_str() == "initialize" {
+            let error = ErrorObject::method_not_found("initialize");
+            return Ok(Reply::Once(Response::error(call.id().clone(), error)));
         }
         let purpose = match call.method() {
             Method::ServerDiscover => SessionPurpose::Handshake,
             Method::SubscriptionsListen => SessionPurpose::Subscription,
-            _ if call.method().as_str() == "initialize" => {
-                let error = ErrorObject::method_not_found("initialize");
-                return Ok(Reply::Once(Response::error(call.id().clone(), error)));
-            }
             _ => SessionPurpose::Call,
         };
-        let reply = match self.call_once(&call, purpose).await {
-            // The server has not executed the call, so repeating it in a new session is safe.
+        let reply = match self.try_call(&call, purpose).await {
+            // The server did not know the session and so has not executed the call, which is safe
+            // to repeat in a new session.
             Err(SessionError::SessionEnded) => {
                 tracing::debug!(
                     "the server has ended the session; repeating the call in a new one"
                 );
-                self.call_once(&call, purpose).await
+                self.try_call(&call, purpose).await
             }
             reply => reply,
         };
         reply.map_err(SessionError::into_call_error)
     }
 
-    async fn call_once(&self, call: &Call, purpose: SessionPurpose) -> Result<Reply, SessionError> {
-        let session = self.session(call, purpose).await?;
-        let reply = self.call_on(&session, call.clone()).await;
+    /// Closes all sessions and drops the suspended calls.
+    pub(crate) async fn close(&self) {
+        let sessions = self.inner.pool.drain();
+        join_all(sessions.iter().map(|session| session.close())).await;
+        self.inner.suspended.clear();
+    }
+
+    /// Opens the session that `call` would use, unless it is open already. Does not make the call.
+    pub(crate) async fn prepare(&self, call: &Call) -> OpenResult {
+        self.acquire_session(call, SessionPurpose::Handshake).await
+    }
+
+    /// Makes the call in a session from the pool. A session that the server has ended is marked as
+    /// failed, so that the pool does not return it again.
+    async fn try_call(&self, call: &Call, purpose: SessionPurpose) -> Result<Reply, SessionError> {
+        let session = self.acquire_session(call, purpose).await?;
+        let reply = self.call_in(&session, call.clone()).await;
         if let Err(SessionError::SessionEnded) = reply {
             session.fail(CallError::broken("the server has ended the session"));
         }
         reply
     }
 
-    async fn call_on(
+    async fn call_in(
         &self,
         session: &Arc<LegacySession>,
         call: Call,
@@ -103,25 +122,13 @@ impl LegacyAdapter {
         }
     }
 
-    /// Closes all sessions and drops the suspended calls.
-    pub(crate) async fn close(&self) {
-        let sessions = self.inner.pool.drain();
-        join_all(sessions.iter().map(|session| session.close())).await;
-        self.inner.suspended.clear();
-    }
-
-    /// Opens a session as `call` would need it, unless there is one, without making the call.
-    pub(crate) async fn prepare(&self, call: &Call) -> OpenResult {
-        self.session(call, SessionPurpose::Handshake).await
-    }
-
-    async fn session(&self, call: &Call, purpose: SessionPurpose) -> OpenResult {
+    async fn acquire_session(&self, call: &Call, purpose: SessionPurpose) -> OpenResult {
         let inner = &self.inner;
-        let open = |declared: VisibleCapabilities| {
+        let open = |capabilities: VisibleCapabilities| {
             let default = &inner.options.client_identity;
             let info: Option<Implementation> = call.meta().client_info();
             let identity = ClientIdentity {
-                capabilities: declared.to_capabilities(&default.capabilities),
+                capabilities: capabilities.to_capabilities(&default.capabilities),
                 info: info.unwrap_or_else(|| default.info.clone()),
             };
             (inner.open)(identity, Arc::clone(&inner.budgets))
@@ -150,7 +157,7 @@ mod tests {
     use std::sync::{Mutex, Weak};
     use std::time::Duration;
 
-    /// A server that asks for a form in the middle of each call.
+    /// A server that requests form elicitation during each call.
     fn asking_server() -> FakeTransport {
         let asking = FakeTransport::new(|_| {
             let schema = json!({"type": "object", "properties": {}});

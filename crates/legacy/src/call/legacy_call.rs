@@ -1,4 +1,8 @@
-//! One call in flight on a legacy server, through all its rounds.
+//! One call in flight on a legacy server.
+//!
+//! A legacy server that needs input sends a request of its own during the call. The modern caller
+//! receives `input_required` instead and repeats its call with the answer. One [`LegacyCall`] spans
+//! all these rounds, while the legacy server sees a single request.
 
 use super::session::{LegacySession, QueuedEvent, ServerEvent};
 use super::task;
@@ -13,43 +17,47 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-/// How long the response to a call with log messages is held back for messages on another stream,
-/// which nothing orders relative to the response.
+/// How long the response to a call with a log level is held back. Its log messages may come on
+/// another stream, whose order relative to the response is undefined.
 const LATE_LOG_WINDOW: Duration = Duration::from_millis(50);
 
-/// A call in flight. Dropping it before its end cancels it on the server.
+/// A call in flight. If it is dropped before the server has responded, it is cancelled on the
+/// server.
 pub(crate) struct LegacyCall {
     session: Arc<LegacySession>,
-    /// The id of the request on the session.
+    /// The id of the request to the legacy server.
     id: i64,
+    /// The modern request of the latest round.
     call: Call,
-    /// The request, until the server begins to answer it.
+    /// Sends the request; completes when the server begins to answer it.
     sending: Option<BoxFuture<Result<IncomingStream, SessionError>>>,
+    /// The messages on the stream of this request.
     incoming: IncomingStream,
-    /// An event that arrived while the request was being sent.
-    early: Option<QueuedEvent>,
+    /// Messages on other streams that the session attributes to this call.
     events: mpsc::Receiver<QueuedEvent>,
+    /// An event that arrived while [`LegacyCall::start`] was sending the request.
+    early: Option<QueuedEvent>,
     task: LegacyTask,
-    /// The outcome, while it is held back for log messages, and until when.
+    /// The outcome while it is held back for log messages, and the end of that wait.
     held_back: Option<(Outcome, Instant)>,
-    /// Nothing more will arrive, so there is nothing to cancel.
+    /// The call has ended, so there is nothing to cancel.
     is_done: bool,
-    /// The server does not work on the call any more, or never did.
-    is_answered: bool,
+    /// The server has finished with the call or never received it. `false` if that is unknown.
+    server_finished: bool,
 }
 
 /// Whether the call runs as a task of 2025-11-25.
 enum LegacyTask {
-    No,
+    NotRequested,
     Requested,
-    /// With this id.
+    /// The server runs the call as the task with this id.
     Created(String),
 }
 
-/// What a call has to tell its caller.
+/// An update for the caller of a call in flight.
 pub(crate) enum CallUpdate {
     Notification(Notification),
-    /// The server asks this, in this request, and waits for the answer.
+    /// The server needs input: its request, and the same as an input request of 2026-07-28.
     Question(LegacyRequest, Box<InputRequest>),
     /// The last update.
     Done(Outcome),
@@ -65,7 +73,8 @@ impl From<ServerEvent> for CallUpdate {
 }
 
 impl LegacyCall {
-    /// Sends the request and waits until the server begins to answer it, or asks something.
+    /// Sends the request and waits until the server begins to answer it, or sends an event of this
+    /// call on another stream.
     pub(crate) async fn start(
         session: &Arc<LegacySession>,
         call: Call,
@@ -86,20 +95,20 @@ impl LegacyCall {
             call,
             sending: None,
             incoming: Box::pin(futures_util::stream::empty()),
-            early: None,
             events,
+            early: None,
             task: if as_task {
                 LegacyTask::Requested
             } else {
-                LegacyTask::No
+                LegacyTask::NotRequested
             },
             held_back: None,
             is_done: false,
-            is_answered: false,
+            server_finished: false,
         };
         let mut sending = session.transport().request(request);
-        // A server may ask on another stream before it begins to answer on this one, and wait for
-        // the answer.
+        // On another stream, a server may ask for input before it begins to answer on this one. It
+        // then waits for the input, so waiting for nothing but the answer would deadlock.
         let sent = tokio::select! {
             biased;
             Some(queued) = this.events.recv() => {
@@ -121,34 +130,29 @@ impl LegacyCall {
         }
     }
 
-    /// Notes that the request was not sent, or that it is unknown what became of it.
-    fn set_failed(&mut self, error: &SessionError) {
-        self.is_done = true;
-        self.is_answered = !matches!(error, SessionError::Call(error) if !error.is_unsent());
-    }
-
     pub(crate) fn session(&self) -> &Arc<LegacySession> {
         &self.session
     }
 
-    /// The latest round of the call.
+    /// Returns the modern request of the latest round.
     pub(crate) fn call(&self) -> &Call {
         &self.call
     }
 
-    /// Whether `call` can be another round of this one: it asks for the same.
+    /// Returns whether `call` can be another round of this call: it has the same method, name and
+    /// arguments.
     pub(crate) fn is_round_of(&self, call: &Call) -> bool {
         let arguments = |call: &Call| {
             call.params()
                 .get("arguments")
-                .and_then(|it| it.decode::<JsonValue>().ok())
+                .and_then(|arguments| arguments.decode::<JsonValue>().ok())
         };
         self.call.method() == call.method()
             && self.call.name() == call.name()
             && arguments(&self.call) == arguments(call)
     }
 
-    /// Starts the next round of the call.
+    /// Starts the next round, in which `call` is the request.
     pub(crate) fn set_round(&mut self, call: Call) {
         self.session.update_call(self.id, &call);
         self.call = call;
@@ -161,7 +165,7 @@ impl LegacyCall {
         if let Some(queued) = self.early.take() {
             return Ok(queued.event.into());
         }
-        while let Some(sending) = &mut self.sending {
+        if let Some(sending) = &mut self.sending {
             tokio::select! {
                 biased;
                 Some(queued) = self.events.recv() => return Ok(queued.event.into()),
@@ -205,16 +209,43 @@ impl LegacyCall {
         }
     }
 
+    /// Records that sending the request failed.
+    fn set_failed(&mut self, error: &SessionError) {
+        self.is_done = true;
+        self.server_finished = match error {
+            SessionError::Call(error) => error.is_unsent(),
+            _ => true,
+        };
+    }
+
+    /// If the outcome is held back, returns the next log message, or the outcome once the wait is
+    /// over.
+    async fn release_held_back(&mut self) -> Option<CallUpdate> {
+        let (_, deadline) = self.held_back.as_ref()?;
+        while let Ok(Some(queued)) = timeout_at(*deadline, self.events.recv()).await {
+            match queued.event {
+                ServerEvent::Notification(notification) => {
+                    return Some(CallUpdate::Notification(notification));
+                }
+                ServerEvent::Question(request, _) => self.session.refuse(&request),
+            }
+        }
+        self.held_back
+            .take()
+            .map(|(outcome, _)| CallUpdate::Done(outcome))
+    }
+
+    /// Handles a message on the stream of this request. Returns the update for the caller, if any.
     fn receive(&mut self, incoming: Incoming) -> Option<CallUpdate> {
         match incoming {
             Incoming::Response(response) if response.id == RequestId::from(self.id) => {
-                if self.became_task(&response.outcome) {
+                if self.follow_created_task(&response.outcome) {
                     return None;
                 }
                 let outcome = self.finish(response.outcome);
-                if self.call.meta().log_level().is_none()
-                    || self.session.transport().is_multiplexed()
-                {
+                let wants_log = self.call.meta().log_level().is_some();
+                // A multiplexed transport has one stream, which delivers messages in order.
+                if !wants_log || self.session.transport().is_multiplexed() {
                     return Some(CallUpdate::Done(outcome));
                 }
                 self.held_back = Some((outcome, Instant::now() + LATE_LOG_WINDOW));
@@ -238,25 +269,9 @@ impl LegacyCall {
         }
     }
 
-    /// Once the response has arrived: the log messages that are still under way, then the outcome.
-    async fn release_held_back(&mut self) -> Option<CallUpdate> {
-        let (_, until) = self.held_back.as_ref()?;
-        while let Ok(Some(queued)) = timeout_at(*until, self.events.recv()).await {
-            match queued.event {
-                ServerEvent::Notification(notification) => {
-                    return Some(CallUpdate::Notification(notification));
-                }
-                ServerEvent::Question(request, _) => self.session.refuse(&request),
-            }
-        }
-        self.held_back
-            .take()
-            .map(|(outcome, _)| CallUpdate::Done(outcome))
-    }
-
-    /// Whether the response says that a task will produce the result. If so, the task is followed
-    /// from now on.
-    fn became_task(&mut self, outcome: &Outcome) -> bool {
+    /// If the response says that the server has created a task, reads the further messages from the
+    /// task and returns `true`.
+    fn follow_created_task(&mut self, outcome: &Outcome) -> bool {
         let (LegacyTask::Requested, Outcome::Result(result)) = (&self.task, outcome) else {
             return false;
         };
@@ -268,8 +283,10 @@ impl LegacyCall {
         true
     }
 
+    /// Marks the call as done and translates its outcome to 2026-07-28.
     fn finish(&mut self, outcome: Outcome) -> Outcome {
-        (self.is_done, self.is_answered) = (true, true);
+        self.is_done = true;
+        self.server_finished = true;
         match outcome {
             Outcome::Result(result) => {
                 Outcome::Result(translate::result(self.call.method(), &result))
@@ -284,13 +301,13 @@ impl LegacyCall {
 
 impl Drop for LegacyCall {
     fn drop(&mut self) {
-        self.session.remove_call(self.id, self.is_answered);
+        self.session.remove_call(self.id, self.server_finished);
         if self.is_done || self.session.failure().is_some() {
             return;
         }
         match &self.task {
             LegacyTask::Created(task_id) => self.session.cancel_task(self.id, task_id),
-            LegacyTask::No | LegacyTask::Requested => self.session.cancel(self.id),
+            LegacyTask::NotRequested | LegacyTask::Requested => self.session.cancel(self.id),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Work that several callers wait for and that continues when all of them give up.
+//! Shared work that continues when all callers stop waiting for it.
 
 use carryall_proto::sync::Mutex;
 use carryall_proto::{BoxFuture, CallError};
@@ -7,12 +7,13 @@ use futures_util::future::Shared;
 use std::sync::{Arc, Weak};
 use tokio::task::JoinSet;
 
-/// Runs one piece of work at a time and gives its result to everybody who asked meanwhile.
+/// Runs one piece of work at a time, in a Tokio task, and returns its result to all callers that
+/// asked for it in the meantime.
 ///
-/// A handshake may take longer than the timeout of the request that caused it. If it were part of
-/// that request, a slow server would be started again and again without ever becoming ready. The
-/// work therefore runs in a task of its own and has to bound its own time. Dropping the
-/// `SingleFlight` and all waiting futures aborts it.
+/// A handshake, for example, may take longer than the timeout of the request that caused it. If it
+/// ended with that request, a slow server would be started again and again without ever becoming
+/// ready. The work must therefore have a timeout of its own. It is aborted when the `SingleFlight`
+/// and all waiting futures are dropped.
 pub(crate) struct SingleFlight<T, E> {
     current: Arc<CurrentWork<T, E>>,
 }
@@ -33,7 +34,7 @@ where
     T: Clone + Send + Sync + 'static,
     E: Clone + Send + Sync + From<CallError> + 'static,
 {
-    /// Waits for the work in progress, or starts `work` if there is none.
+    /// Waits for the work in progress. If there is none, starts `work` on the first poll.
     ///
     /// Dropping the future does not stop the work.
     pub(crate) fn run<W>(&self, work: W) -> impl Future<Output = Result<T, E>> + Send + use<T, E, W>
@@ -41,12 +42,12 @@ where
         W: Future<Output = Result<T, E>> + Send + 'static,
     {
         let mut current = self.current.lock();
-        if let Some(flight) = &*current {
-            return flight.clone();
+        if let Some(shared) = &*current {
+            return shared.clone();
         }
         let clear = ClearOnDrop(Arc::downgrade(&self.current));
-        // The first poll spawns it, after the lock is released.
-        let flight: BoxFuture<_> = Box::pin(async move {
+        let run: BoxFuture<_> = Box::pin(async move {
+            // A `JoinSet` of one task, because it aborts the task on drop.
             let mut task = JoinSet::new();
             task.spawn(async move {
                 let _clear = clear;
@@ -58,13 +59,14 @@ where
                 None => Err(CallError::broken("the work was not started").into()),
             }
         });
-        let flight = flight.shared();
-        *current = Some(flight.clone());
-        flight
+        let shared = run.shared();
+        *current = Some(shared.clone());
+        shared
     }
 }
 
-/// Allows the next piece of work, however this one ends.
+/// Clears the current work when it returns, panics or is aborted, so that the next
+/// [`run`](SingleFlight::run) starts anew.
 struct ClearOnDrop<T, E>(Weak<CurrentWork<T, E>>);
 
 impl<T, E> Drop for ClearOnDrop<T, E> {
@@ -72,9 +74,9 @@ impl<T, E> Drop for ClearOnDrop<T, E> {
         let Some(current) = self.0.upgrade() else {
             return;
         };
-        let flight = current.lock().take();
-        // Dropped outside of the lock.
-        drop(flight);
+        let shared = current.lock().take();
+        // This may be the last clone, whose destructor must not run while the mutex is locked.
+        drop(shared);
     }
 }
 
@@ -87,15 +89,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn work_continues_without_waiters_and_runs_once_for_all_of_them() {
-        let (flight, started) = (
-            SingleFlight::<u32, CallError>::default(),
-            Arc::new(AtomicU32::new(0)),
-        );
+        let flight = SingleFlight::<u32, CallError>::default();
+        let finished = Arc::new(AtomicU32::new(0));
         let work = || {
-            let started = Arc::clone(&started);
+            let finished = Arc::clone(&finished);
             async move {
                 sleep(Duration::from_secs(20)).await;
-                Ok(started.fetch_add(1, Ordering::Relaxed))
+                Ok(finished.fetch_add(1, Ordering::Relaxed))
             }
         };
         for _ in 0..3 {
@@ -122,21 +122,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn dropping_the_owner_aborts_the_work() {
         let flight = SingleFlight::<u32, CallError>::default();
-        let (held, probe) = {
-            let held = Arc::new(());
-            let probe = Arc::downgrade(&held);
-            (held, probe)
-        };
+        let owned = Arc::new(());
+        let observer = Arc::downgrade(&owned);
         let work = async move {
-            let _held = held;
+            let _owned = owned;
             std::future::pending().await
         };
         timeout(Duration::from_secs(1), flight.run(work))
             .await
             .unwrap_err();
-        assert!(probe.upgrade().is_some(), "it continues without waiters");
+        assert!(observer.upgrade().is_some(), "it continues without waiters");
         drop(flight);
         sleep(Duration::from_millis(1)).await;
-        assert!(probe.upgrade().is_none());
+        assert!(observer.upgrade().is_none());
     }
 }

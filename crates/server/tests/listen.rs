@@ -260,7 +260,8 @@ async fn a_waiting_subscriber_is_woken_by_each_change() {
     let (sender, mut received) = tokio::sync::mpsc::unbounded_channel();
     let task = tokio::spawn(async move {
         for _ in 0..50 {
-            sender.send(next_notification(&mut stream).await.1["uri"].clone())
+            sender
+                .send(next_notification(&mut stream).await.1["uri"].clone())
                 .unwrap();
         }
     });

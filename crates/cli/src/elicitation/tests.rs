@@ -191,7 +191,7 @@ fn a_form_is_prompted_field_by_field_and_reviewed_before_it_is_sent() {
         "guests (whole number, 1 to 12, required) [2]",
         "! guests must be a number",
         "! guests must be at most 12",
-        "! extras must have at most 1 choices",
+        "! extras must have at most 1 options",
         "! note must have at most 5 characters",
         "  Day: 2026-12-24",
         "  seat: Outside",

@@ -103,15 +103,17 @@ impl ResourceIndex {
     }
 
     /// Returns the upstream that lists URIs of the same scheme as `uri`, if it is the only one.
-    /// `None` unless the latest refresh of every upstream succeeded, since an upstream that was not
-    /// listed may use the scheme too. A list that was cut off at a bound counts as success.
+    /// `None` unless the latest refresh of every upstream succeeded and none of its lists was cut
+    /// off at a bound, since what was not listed may use the scheme too.
     pub(super) fn owner_of_scheme(&self, uri: &str) -> Option<usize> {
         let scheme = scheme(uri).filter(|scheme| !GENERIC_SCHEMES.contains(&&**scheme))?;
         let upstreams = self.lock();
-        if !upstreams
-            .iter()
-            .all(|resources| matches!(resources.status, ListingStatus::Complete { .. }))
-        {
+        let is_whole = |resources: &ListedResources| {
+            matches!(resources.status, ListingStatus::Complete { .. })
+                && !resources.is_cut_off
+                && !resources.is_full()
+        };
+        if !upstreams.iter().all(is_whole) {
             return None;
         }
         let mut owners = upstreams
@@ -155,6 +157,8 @@ pub(super) struct ListedResources {
     templates: Vec<Box<str>>,
     schemes: HashSet<Box<str>>,
     bytes: usize,
+    /// Whether an entry was left out because a bound was reached.
+    is_cut_off: bool,
     status: ListingStatus,
 }
 
@@ -171,12 +175,19 @@ enum ListingStatus {
 
 impl ListedResources {
     pub(super) fn add(&mut self, kind: EntryKind, uri: &str) {
-        if uri.len() > MAX_URI_LENGTH || self.bytes.saturating_add(uri.len()) > MAX_BYTES {
+        let count_reached = match kind {
+            EntryKind::Resource => self.uris.len() >= MAX_URIS,
+            EntryKind::Template => self.templates.len() >= MAX_TEMPLATES,
+        };
+        if uri.len() > MAX_URI_LENGTH
+            || self.bytes.saturating_add(uri.len()) > MAX_BYTES
+            || count_reached
+        {
+            self.is_cut_off = true;
             return;
         }
         let added = match kind {
-            EntryKind::Resource => self.uris.len() < MAX_URIS && self.uris.insert(uri.into()),
-            EntryKind::Template if self.templates.len() >= MAX_TEMPLATES => false,
+            EntryKind::Resource => self.uris.insert(uri.into()),
             EntryKind::Template if self.templates.iter().any(|known| **known == *uri) => false,
             EntryKind::Template => {
                 self.templates.push(uri.into());
@@ -187,10 +198,12 @@ impl ListedResources {
             return;
         }
         self.bytes += uri.len();
-        if let Some(scheme) = scheme(uri)
-            && self.schemes.len() < MAX_SCHEMES
-        {
-            self.schemes.insert(scheme);
+        if let Some(scheme) = scheme(uri) {
+            if self.schemes.len() < MAX_SCHEMES {
+                self.schemes.insert(scheme);
+            } else if !self.schemes.contains(&scheme) {
+                self.is_cut_off = true;
+            }
         }
     }
 
@@ -320,6 +333,15 @@ mod tests {
         assert_eq!(index.claims("b:1"), [1]);
         assert!(index.claims("b:2").is_empty());
         assert!(index.claims("xyz:2").is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_scheme_has_no_owner_while_a_list_is_cut_off() {
+        let long = format!("b:{}", "x".repeat(MAX_URI_LENGTH));
+        let cut_off = index(&[&[(R, "a:1")], &[(R, &long)]]);
+        assert_eq!(cut_off.owner_of_scheme("a:2"), None);
+        let whole = index(&[&[(R, "a:1")], &[(R, "b:1")]]);
+        assert_eq!(whole.owner_of_scheme("a:2"), Some(0));
     }
 
     #[tokio::test]

@@ -1,4 +1,5 @@
-//! The arguments of `#[tool(..)]` and the others: `key` or `key = value`, separated by commas.
+//! The arguments of `#[tool(..)]`, `#[prompt(..)]`, `#[resource(..)]` and `#[arg(..)]`: `key` or
+//! `key = value`, separated by commas.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -10,9 +11,10 @@ use syn::{Error, Expr, ExprLit, Ident, Lit, LitStr, Result, Token};
 /// The arguments of one attribute.
 pub(crate) struct AttributeArgs(Vec<AttributeArg>);
 
-/// One argument. Without a value it is a flag that is set.
+/// One argument.
 pub(crate) struct AttributeArg {
     pub(crate) key: Ident,
+    /// `None` for an argument without `= value`.
     value: Option<Expr>,
 }
 
@@ -40,7 +42,8 @@ impl Parse for AttributeArgs {
 }
 
 impl AttributeArgs {
-    /// Checks that all keys are `known`, and that only those in `repeatable` occur twice.
+    /// Checks that all keys are `known`, and that only those in `repeatable` occur more than once.
+    /// `attribute` names the attribute in errors.
     pub(crate) fn check(&self, attribute: &str, known: &[&str], repeatable: &[&str]) -> Result<()> {
         for (index, arg) in self.0.iter().enumerate() {
             let key = arg.key.to_string();
@@ -67,7 +70,9 @@ impl AttributeArgs {
         self.0.iter().find(|arg| arg.key == key)
     }
 
-    /// Returns `.method(value)` for each argument that is in the table of keys and methods.
+    /// Returns the method calls of a builder that set these arguments, such as `.title(value)`.
+    /// `methods` lists keys, methods and whether the argument takes a value. Other keys are
+    /// ignored.
     pub(crate) fn setters(&self, methods: &[(&str, &str, ArgValue)]) -> Result<TokenStream> {
         let mut calls = TokenStream::new();
         for arg in &self.0 {
@@ -77,15 +82,15 @@ impl AttributeArgs {
             let method = Ident::new(method, arg.key.span());
             calls.extend(match kind {
                 ArgValue::Flag => {
-                    let value = arg.flag();
+                    let value = arg.value_or_true();
                     quote!(.#method(#value))
                 }
                 ArgValue::Required => {
                     let value = arg.required()?;
                     quote!(.#method(#value))
                 }
-                ArgValue::Absent if arg.value.is_none() => quote!(.#method()),
-                ArgValue::Absent => {
+                ArgValue::Forbidden if arg.value.is_none() => quote!(.#method()),
+                ArgValue::Forbidden => {
                     return Err(Error::new_spanned(
                         &arg.value,
                         format!("`{}` takes no value", arg.key),
@@ -97,19 +102,22 @@ impl AttributeArgs {
     }
 }
 
-/// Whether an argument has a value.
+/// Whether an argument takes a value.
 #[derive(Clone, Copy)]
 pub(crate) enum ArgValue {
     /// `key`, which means `true`, or `key = bool`.
     Flag,
     /// `key = value`.
     Required,
-    /// `key`.
-    Absent,
+    /// `key`, without a value.
+    Forbidden,
 }
 
 impl AttributeArg {
-    /// Returns the value, which must be there.
+    /// Returns the value.
+    ///
+    /// # Errors
+    /// When there is none.
     pub(crate) fn required(&self) -> Result<&Expr> {
         let key = &self.key;
         self.value
@@ -126,7 +134,10 @@ impl AttributeArg {
         self.value.as_ref().and_then(literal)
     }
 
-    /// Returns the value, which must be a string literal.
+    /// Returns the value.
+    ///
+    /// # Errors
+    /// When it is not a string literal.
     pub(crate) fn required_literal(&self) -> Result<&LitStr> {
         let value = self.required()?;
         literal(value).ok_or_else(|| {
@@ -134,7 +145,7 @@ impl AttributeArg {
         })
     }
 
-    fn flag(&self) -> TokenStream {
+    fn value_or_true(&self) -> TokenStream {
         match &self.value {
             Some(value) => quote!(#value),
             None => quote_spanned!(self.key.span()=> true),
@@ -142,7 +153,7 @@ impl AttributeArg {
     }
 }
 
-/// Returns the name that clients see: the argument `name`, or the function's.
+/// Returns the name that clients see: the argument `name`, or the name of the function.
 pub(crate) fn public_name(args: &AttributeArgs, function: &Ident) -> Result<TokenStream> {
     match args.get("name") {
         Some(arg) => arg.required().map(|name| quote!(#name)),
@@ -153,6 +164,7 @@ pub(crate) fn public_name(args: &AttributeArgs, function: &Ident) -> Result<Toke
     }
 }
 
+/// Returns the expression, if it is a string literal.
 pub(crate) fn literal(value: &Expr) -> Option<&LitStr> {
     match value {
         Expr::Lit(ExprLit {
@@ -163,7 +175,7 @@ pub(crate) fn literal(value: &Expr) -> Option<&LitStr> {
     }
 }
 
-/// An error about the attribute as a whole.
-pub(crate) fn call_site(message: &str) -> Error {
+/// Creates an error at the attribute as a whole.
+pub(crate) fn call_site_error(message: &str) -> Error {
     Error::new(Span::call_site(), message)
 }

@@ -1,4 +1,4 @@
-//! What all expansions have in common.
+//! The parts of the expansion that tools, prompts and resources share.
 
 use crate::function::Function;
 use crate::parameter::{Argument, ParameterKind};
@@ -7,14 +7,16 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Error, Ident, Result};
 
-/// How many extractors a handler may take (`carryall::server::Handler`).
+/// The maximum number of extractors of a handler: `carryall::server::Handler` is implemented up to
+/// this number.
 const MAX_EXTRACTORS: usize = 8;
 
-/// Returns the items that replace the function: one that makes the tool, prompt or resource, and
-/// the original function as `call` of a type with its name.
+/// Returns the items that replace the function `name`: a function `name()` that returns the tool,
+/// prompt or resource, and a type `name` with the original function as `name::call`. `target` is
+/// the return type in `carryall::server`, and `body` the body.
 ///
-/// Types and values have namespaces of their own, and the type is not a unit struct: so a variable
-/// may have the name of a tool, as in `let add = ..`.
+/// The type is `struct name {}` and not `struct name;`, since a unit struct is also a value: it
+/// would conflict with the function, and `let name = ..` would be a pattern.
 pub(crate) fn items(function: &Function, target: &str, body: &TokenStream) -> TokenStream {
     let Function {
         visibility, ident, ..
@@ -42,17 +44,18 @@ pub(crate) fn items(function: &Function, target: &str, body: &TokenStream) -> To
     }
 }
 
-/// The closure that a tool, prompt or resource is made of.
+/// The closure that implements a tool, prompt or resource: it extracts values from the call and
+/// calls the original function.
 pub(crate) struct HandlerClosure<'a> {
     pub(crate) function: &'a Function,
     /// The last parameter, `name: Type`, if the function has arguments.
     pub(crate) input: Option<TokenStream>,
-    /// Whether the values of arguments are expressions that may return early with `?`.
+    /// Whether the expressions for arguments may contain `?`. The closure then returns a `Result`.
     pub(crate) is_fallible: bool,
 }
 
 impl HandlerClosure<'_> {
-    /// Returns the closure. `argument` makes the value of an argument.
+    /// Returns the closure. `argument` returns the expression for an argument.
     pub(crate) fn expand(
         &self,
         argument: impl Fn(&Argument) -> TokenStream,
@@ -73,8 +76,8 @@ impl HandlerClosure<'_> {
                 }
                 ParameterKind::Extracted(ty) => {
                     let name = format_ident!("__extracted_{index}");
-                    // An error about the bound alone points at the parameter, where one about the
-                    // whole closure would point at the attribute.
+                    // If the type does not implement `FromCtx`, the error for this expression
+                    // points at the parameter. The error for the closure points at the attribute.
                     let span = ty.span().resolved_at(Span::call_site());
                     let check =
                         quote_spanned!(span=> <#ty as ::carryall::server::FromCtx>::requires);
@@ -82,7 +85,7 @@ impl HandlerClosure<'_> {
                     parameters.push(quote!(#name: #ty));
                     quote!(#name)
                 }
-                ParameterKind::Argument(it) => argument(it),
+                ParameterKind::Argument(declared) => argument(declared),
             });
         }
         if takes_ctx {
@@ -92,14 +95,14 @@ impl HandlerClosure<'_> {
             return Err(Error::new(
                 self.function.ident.span(),
                 format!(
-                    "at most {MAX_EXTRACTORS} parameters may be taken from the call; combine some in a type that implements `FromCtx`"
+                    "at most {MAX_EXTRACTORS} parameters can be extracted from the call; combine some in a type that implements `FromCtx`"
                 ),
             ));
         }
         parameters.extend(self.input.clone());
         let ident = &self.function.ident;
-        let wait = self.function.is_async.then(|| quote!(.await));
-        let mut call = quote!(#ident::call(#(#values),*) #wait);
+        let dot_await = self.function.is_async.then(|| quote!(.await));
+        let mut call = quote!(#ident::call(#(#values),*) #dot_await);
         if self.is_fallible {
             call = quote!(::core::result::Result::Ok::<_, ::carryall::server::HandlerError>(#call));
         }

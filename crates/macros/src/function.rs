@@ -1,6 +1,6 @@
 //! The function that an attribute is applied to.
 
-use crate::attribute_args::call_site;
+use crate::attribute_args::call_site_error;
 use crate::attributes::Attributes;
 use crate::parameter::{Argument, Parameter, ParameterKind};
 use proc_macro2::{Span, TokenStream};
@@ -24,7 +24,7 @@ impl Function {
     pub(crate) fn parse(attribute: &str, tokens: TokenStream) -> Result<Self> {
         let item: ItemFn = syn::parse2(tokens).map_err(|error| {
             combine(
-                call_site(&format!("{attribute} applies to functions with a body")),
+                call_site_error(&format!("{attribute} applies to functions with a body")),
                 error,
             )
         })?;

@@ -1,4 +1,5 @@
-//! The parameters of a function: arguments, and values taken from the call.
+//! The parameters of a function. Each is an argument, which the client provides, or a value that is
+//! extracted from the call.
 
 use crate::attribute_args::{AttributeArgs, literal};
 use proc_macro2::TokenStream;
@@ -8,20 +9,20 @@ use syn::{
     PathArguments, PathSegment, Result, Type,
 };
 
-/// A parameter.
+/// One parameter of the function.
 pub(crate) struct Parameter {
     pub(crate) kind: ParameterKind,
     /// The parameter of the original function, without the attributes meant for the macro.
     pub(crate) declaration: TokenStream,
 }
 
-/// The source of a parameter's value.
+/// Where the value of a parameter comes from.
 pub(crate) enum ParameterKind {
-    /// The context, by value or by reference.
+    /// The `Ctx` of the call.
     Context { by_reference: bool },
-    /// `FromCtx` of this type.
+    /// The implementation of `FromCtx` for this type.
     Extracted(Box<Type>),
-    /// The input of the call.
+    /// The client.
     Argument(Box<Argument>),
 }
 
@@ -30,14 +31,14 @@ pub(crate) struct Argument {
     pub(crate) ident: Ident,
     pub(crate) ty: Type,
     pub(crate) docs: Vec<Attribute>,
-    /// `#[serde]` and `#[schemars]`.
+    /// The attributes `#[serde]` and `#[schemars]`, for the field of the generated input type.
     pub(crate) passed_on: Vec<Attribute>,
     pub(crate) default: Option<DefaultValue>,
     pub(crate) rename: Option<LitStr>,
     pub(crate) header: Option<LitStr>,
 }
 
-/// The value of an argument that is left out.
+/// The value of an argument that the client leaves out.
 pub(crate) enum DefaultValue {
     /// `Default::default()` of its type.
     OfType,
@@ -49,7 +50,7 @@ impl DefaultValue {
     pub(crate) fn expression(&self) -> TokenStream {
         match self {
             Self::OfType => quote!(::core::default::Default::default()),
-            // The default of a `String` can be written as a literal.
+            // A string literal is converted, so that it can be the default of a `String`.
             Self::Expression(value) if literal(value).is_some() => {
                 quote!(::core::convert::Into::into(#value))
             }
@@ -59,6 +60,7 @@ impl DefaultValue {
 }
 
 impl Parameter {
+    /// Classifies a parameter by its type and attributes.
     pub(crate) fn parse(parameter: FnArg) -> Result<Self> {
         let mut typed = match parameter {
             FnArg::Typed(typed) => typed,
@@ -68,16 +70,18 @@ impl Parameter {
                 return Err(Error::new_spanned(receiver, message));
             }
         };
-        let attributes = ParameterAttributes::sort(std::mem::take(&mut typed.attrs))?;
-        typed.attrs = attributes.kept.clone();
-        let kind = match source_of(&typed.ty) {
+        let attributes = ParameterAttributes::parse(std::mem::take(&mut typed.attrs))?;
+        typed.attrs = attributes.lints.clone();
+        let kind = match known_extractor(&typed.ty) {
             Some(kind) => attributes
-                .check_not_argument("a parameter that is not an argument")
+                .reject_argument_attributes("a parameter that is not an argument")
                 .map(|()| kind)?,
             None if attributes.extract => attributes
-                .check_not_argument("a parameter with #[extract]")
+                .reject_argument_attributes("a parameter with #[extract]")
                 .map(|()| ParameterKind::Extracted(typed.ty.clone()))?,
-            None => ParameterKind::Argument(Box::new(attributes.argument(&typed.pat, &typed.ty)?)),
+            None => {
+                ParameterKind::Argument(Box::new(attributes.into_argument(&typed.pat, &typed.ty)?))
+            }
         };
         Ok(Self {
             kind,
@@ -86,13 +90,15 @@ impl Parameter {
     }
 }
 
-/// The extractors that need no `#[extract]`.
+/// The extractors that need no `#[extract]`, without a type argument.
 const EXTRACTORS: [&str; 4] = ["Principal", "HeaderMap", "ClientInfo", "ServerHandle"];
-/// The same, with a type argument.
+/// The extractors that need no `#[extract]`, with a type argument.
 const GENERIC_EXTRACTORS: [&str; 3] = ["State", "Extension", "Ask"];
 
-/// Returns the source of a parameter whose type is a known extractor, by the name of the type.
-fn source_of(ty: &Type) -> Option<ParameterKind> {
+/// Returns the kind of a parameter whose type is `Ctx` or an extractor that needs no `#[extract]`.
+///
+/// A macro sees no types, so the last segment of the type's path decides.
+fn known_extractor(ty: &Type) -> Option<ParameterKind> {
     if let Type::Reference(reference) = ty {
         let is_ctx = last_segment(&reference.elem).is_some_and(|last| last.ident == "Ctx");
         return (is_ctx && reference.mutability.is_none())
@@ -112,7 +118,7 @@ fn source_of(ty: &Type) -> Option<ParameterKind> {
     is_extractor.then(|| ParameterKind::Extracted(Box::new(ty.clone())))
 }
 
-/// Whether this is `Principal` or `Arc<Principal>`.
+/// Returns whether this is `Principal` or `Arc<Principal>`.
 fn is_principal(ty: &Type) -> bool {
     last_segment(ty).is_some_and(|last| match type_argument(last) {
         Some(inner) => last.ident == "Arc" && is_principal(inner),
@@ -140,13 +146,14 @@ fn type_argument(segment: &PathSegment) -> Option<&Type> {
     }
 }
 
+/// The attributes of a parameter, by purpose.
 #[derive(Default)]
 struct ParameterAttributes {
     docs: Vec<Attribute>,
     passed_on: Vec<Attribute>,
-    /// Lints, which stay on the original function.
-    kept: Vec<Attribute>,
-    /// The first one that applies to arguments only.
+    /// `#[allow]` and the like, which stay on the original function.
+    lints: Vec<Attribute>,
+    /// The first attribute that only arguments can have, for error messages.
     argument_only: Option<Attribute>,
     extract: bool,
     default: Option<DefaultValue>,
@@ -155,8 +162,8 @@ struct ParameterAttributes {
 }
 
 impl ParameterAttributes {
-    fn sort(attributes: Vec<Attribute>) -> Result<Self> {
-        let mut sorted = Self::default();
+    fn parse(attributes: Vec<Attribute>) -> Result<Self> {
+        let mut parsed = Self::default();
         for attribute in attributes {
             let name = attribute
                 .path()
@@ -164,30 +171,31 @@ impl ParameterAttributes {
                 .map(Ident::to_string)
                 .unwrap_or_default();
             match &*name {
-                "doc" => sorted.docs.push(attribute),
+                "doc" => parsed.docs.push(attribute),
                 "extract" => {
                     attribute.meta.require_path_only()?;
-                    sorted.extract = true;
+                    parsed.extract = true;
                 }
                 "arg" => {
-                    sorted.arg(&attribute)?;
-                    sorted.argument_only.get_or_insert(attribute);
+                    parsed.parse_arg(&attribute)?;
+                    parsed.argument_only.get_or_insert(attribute);
                 }
                 "serde" | "schemars" => {
-                    sorted.argument_only.get_or_insert(attribute.clone());
-                    sorted.passed_on.push(attribute);
+                    parsed.argument_only.get_or_insert(attribute.clone());
+                    parsed.passed_on.push(attribute);
                 }
-                "allow" | "expect" | "warn" | "deny" => sorted.kept.push(attribute),
+                "allow" | "expect" | "warn" | "deny" => parsed.lints.push(attribute),
                 _ => {
                     let message = "not supported on a parameter; supported are #[arg(..)], #[extract], #[serde(..)], #[schemars(..)], lints and documentation comments";
                     return Err(Error::new_spanned(attribute, message));
                 }
             }
         }
-        Ok(sorted)
+        Ok(parsed)
     }
 
-    fn arg(&mut self, attribute: &Attribute) -> Result<()> {
+    /// Parses `#[arg(..)]`.
+    fn parse_arg(&mut self, attribute: &Attribute) -> Result<()> {
         if matches!(attribute.meta, Meta::Path(_)) {
             return Err(Error::new_spanned(
                 attribute,
@@ -210,7 +218,8 @@ impl ParameterAttributes {
         Ok(())
     }
 
-    fn check_not_argument(&self, what: &str) -> Result<()> {
+    /// Rejects attributes that only arguments can have. `what` names the parameter in the error.
+    fn reject_argument_attributes(&self, what: &str) -> Result<()> {
         match &self.argument_only {
             Some(attribute) => Err(Error::new_spanned(
                 attribute,
@@ -220,7 +229,7 @@ impl ParameterAttributes {
         }
     }
 
-    fn argument(self, pattern: &Pat, ty: &Type) -> Result<Argument> {
+    fn into_argument(self, pattern: &Pat, ty: &Type) -> Result<Argument> {
         let ident = match pattern {
             Pat::Ident(PatIdent {
                 by_ref: None,
@@ -240,7 +249,7 @@ impl ParameterAttributes {
             )),
             Type::ImplTrait(_) => Err(Error::new_spanned(
                 ty,
-                "an argument needs a concrete type: its schema is made from it",
+                "an argument needs a concrete type: its schema is generated from the type",
             )),
             Type::Infer(_) => Err(Error::new_spanned(
                 ty,
@@ -268,19 +277,19 @@ impl Argument {
             .map_or_else(|| self.ident.unraw().to_string(), LitStr::value)
     }
 
-    /// Returns the `T` of `Option<T>`.
-    pub(crate) fn optional(&self) -> Option<&Type> {
+    /// Returns the `T` if the type of the argument is `Option<T>`.
+    pub(crate) fn option_type(&self) -> Option<&Type> {
         type_argument(last_segment(&self.ty).filter(|last| last.ident == "Option")?)
     }
 
-    /// Whether serde accepts the argument under another name as well.
+    /// Returns whether the argument has a `#[serde(alias = "..")]`.
     pub(crate) fn has_alias(&self) -> bool {
         self.passed_on
             .iter()
             .filter(|attribute| attribute.path().is_ident("serde"))
             .any(|attribute| {
                 let mut found = false;
-                // serde reports what cannot be parsed here.
+                // An error is ignored: serde's derive macro reports it.
                 let _ = attribute.parse_nested_meta(|meta| {
                     found |= meta.path.is_ident("alias");
                     if meta.input.peek(syn::Token![=]) {
@@ -292,8 +301,9 @@ impl Argument {
             })
     }
 
-    /// Refuses attributes that apply to the arguments of tools only.
-    pub(crate) fn refuse_schema_attributes(&self, what: &str) -> Result<()> {
+    /// Rejects attributes that only arguments of tools can have: `#[arg(header = "..")]`,
+    /// `#[serde]` and `#[schemars]`. `what` names the argument in the error.
+    pub(crate) fn reject_schema_attributes(&self, what: &str) -> Result<()> {
         if let Some(header) = &self.header {
             return Err(Error::new_spanned(
                 header,

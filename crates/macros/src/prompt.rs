@@ -33,10 +33,10 @@ pub(crate) fn expand(args: TokenStream, function: TokenStream) -> Result<TokenSt
 
     let mut declared = TokenStream::new();
     for argument in function.arguments() {
-        argument.refuse_schema_attributes("an argument of a prompt")?;
+        argument.reject_schema_attributes("an argument of a prompt")?;
         let name = argument.public_name();
         let text = documentation(&argument.docs).unwrap_or_default();
-        let required = argument.default.is_none() && argument.optional().is_none();
+        let required = argument.default.is_none() && argument.option_type().is_none();
         declared.extend(quote!(.argument(#name, #text, #required)));
     }
     let name = public_name(&args, &function.ident)?;
@@ -50,7 +50,7 @@ pub(crate) fn expand(args: TokenStream, function: TokenStream) -> Result<TokenSt
     };
     let closure = closure.expand(|argument| {
         let (name, ty) = (argument.public_name(), &argument.ty);
-        match (&argument.default, argument.optional()) {
+        match (&argument.default, argument.option_type()) {
             (Some(default), Some(inner)) => {
                 let default = default.expression();
                 quote!(match __arguments.optional::<#inner>(#name)? {

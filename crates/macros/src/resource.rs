@@ -20,7 +20,7 @@ const SETTERS: [(&str, &str, ArgValue); 7] = [
     ("icon", "icon", ArgValue::Required),
     ("scope", "requires_scope", ArgValue::Required),
     ("ttl", "ttl", ArgValue::Required),
-    ("public", "public", ArgValue::Absent),
+    ("public", "public", ArgValue::Forbidden),
 ];
 
 /// `"uri", key = value, ..`
@@ -120,7 +120,7 @@ fn variables(uri: &LitStr) -> Result<Vec<String>> {
 /// Checks that each variable has a parameter, and each parameter a variable.
 fn check_match(uri: &LitStr, variables: &[String], function: &Function) -> Result<()> {
     for argument in function.arguments() {
-        argument.refuse_schema_attributes("a variable of a URI")?;
+        argument.reject_schema_attributes("a variable of a URI")?;
         let name = argument.ident.unraw().to_string();
         if argument.rename.is_some() || argument.default.is_some() {
             return Err(Error::new_spanned(

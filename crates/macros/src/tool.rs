@@ -22,7 +22,7 @@ const SETTERS: [(&str, &str, ArgValue); 11] = [
     ("icon", "icon", ArgValue::Required),
     ("scope", "requires_scope", ArgValue::Required),
     ("timeout", "timeout", ArgValue::Required),
-    ("resumable", "resumable", ArgValue::Absent),
+    ("resumable", "resumable", ArgValue::Forbidden),
     (
         "additional_arguments",
         "additional_arguments",

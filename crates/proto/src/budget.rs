@@ -1,4 +1,4 @@
-//! Budgets for what outlives a request: limits in items and bytes, in total and per caller.
+//! Limits on the state that outlives a request, in items and bytes, in total and per caller.
 
 use crate::Caller;
 use crate::sync::Mutex;
@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, MutexGuard};
 
-/// An amount of held items: how many, and their size together in bytes.
+/// An amount of state: the number of items and their total size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount {
-    /// How many.
+    /// The number of items.
     pub items: usize,
-    /// Their size together, in bytes.
+    /// The total size of the items, in bytes.
     pub bytes: usize,
 }
 
@@ -41,10 +41,11 @@ impl Amount {
     }
 }
 
-/// Accounts for what callers hold. Cheap to clone; clones share one budget.
+/// Limits what each caller, and all callers together, may reserve. Cheap to clone; clones share one
+/// budget.
 ///
-/// A [`Reservation`] is released when it is dropped. A caller that has used up its share is refused
-/// while others are not.
+/// A [`Reservation`] is released when it is dropped. A caller that has used up its share is
+/// refused, and does not affect other callers.
 #[derive(Clone)]
 pub struct Budget {
     shared: Arc<BudgetState>,
@@ -53,14 +54,14 @@ pub struct Budget {
 struct BudgetState {
     total: Amount,
     per_caller: Amount,
-    used: Mutex<BudgetUsage>,
+    usage: Mutex<BudgetUsage>,
 }
 
 #[derive(Default)]
 struct BudgetUsage {
     total: Amount,
-    /// Callers that hold nothing have no entry.
-    callers: HashMap<Caller, Amount>,
+    /// A caller without reservations has no entry.
+    by_caller: HashMap<Caller, Amount>,
 }
 
 /// Why a reservation was refused.
@@ -76,7 +77,7 @@ impl fmt::Display for BudgetExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Caller => "this caller has used up its share",
-            Self::Total => "the server has used up its total for all callers",
+            Self::Total => "all callers together have used up the server's limit",
         })
     }
 }
@@ -84,14 +85,14 @@ impl fmt::Display for BudgetExceeded {
 impl std::error::Error for BudgetExceeded {}
 
 impl Budget {
-    /// Creates a budget of `total` for all callers together and `per_caller` for each.
+    /// Creates a budget with the limits `total` for all callers together and `per_caller` for each.
     #[must_use]
     pub fn new(total: Amount, per_caller: Amount) -> Self {
         Self {
             shared: Arc::new(BudgetState {
                 total,
                 per_caller,
-                used: Mutex::default(),
+                usage: Mutex::default(),
             }),
         }
     }
@@ -101,8 +102,8 @@ impl Budget {
     /// # Errors
     /// When the caller's share or the total is used up. Nothing is reserved then.
     pub fn reserve(&self, caller: &Caller, bytes: usize) -> Result<Reservation, BudgetExceeded> {
-        let amount = Amount { items: 1, bytes };
-        self.shared.take(caller, amount)?;
+        let amount = Amount::new(1, bytes);
+        self.shared.acquire(caller, amount)?;
         Ok(Reservation {
             shared: Arc::clone(&self.shared),
             caller: caller.clone(),
@@ -110,24 +111,24 @@ impl Budget {
         })
     }
 
-    /// Returns the share of one caller.
+    /// Returns the limit of each caller.
     #[must_use]
     pub fn share(&self) -> Amount {
         self.shared.per_caller
     }
 
-    /// Returns what all callers hold together.
+    /// Returns what all callers together have reserved.
     #[must_use]
     pub fn used(&self) -> Amount {
-        self.shared.used().total
+        self.shared.lock_usage().total
     }
 
-    /// Returns what one caller holds.
+    /// Returns what one caller has reserved.
     #[must_use]
     pub fn used_by(&self, caller: &Caller) -> Amount {
         self.shared
-            .used()
-            .callers
+            .lock_usage()
+            .by_caller
             .get(caller)
             .copied()
             .unwrap_or_default()
@@ -135,11 +136,11 @@ impl Budget {
 }
 
 impl BudgetState {
-    fn take(&self, caller: &Caller, amount: Amount) -> Result<(), BudgetExceeded> {
-        let mut used = self.used();
-        let total = used.total.plus(amount);
-        let own = used
-            .callers
+    fn acquire(&self, caller: &Caller, amount: Amount) -> Result<(), BudgetExceeded> {
+        let mut usage = self.lock_usage();
+        let total = usage.total.plus(amount);
+        let own = usage
+            .by_caller
             .get(caller)
             .copied()
             .unwrap_or_default()
@@ -150,28 +151,28 @@ impl BudgetState {
         if total.exceeds(self.total) {
             return Err(BudgetExceeded::Total);
         }
-        used.total = total;
-        used.callers.insert(caller.clone(), own);
+        usage.total = total;
+        usage.by_caller.insert(caller.clone(), own);
         Ok(())
     }
 
     fn release(&self, caller: &Caller, amount: Amount) {
-        let mut used = self.used();
-        used.total = used.total.minus(amount);
-        if let Some(own) = used.callers.get_mut(caller) {
+        let mut usage = self.lock_usage();
+        usage.total = usage.total.minus(amount);
+        if let Some(own) = usage.by_caller.get_mut(caller) {
             *own = own.minus(amount);
             if *own == Amount::default() {
-                used.callers.remove(caller);
+                usage.by_caller.remove(caller);
             }
         }
     }
 
-    fn used(&self) -> MutexGuard<'_, BudgetUsage> {
-        self.used.lock()
+    fn lock_usage(&self) -> MutexGuard<'_, BudgetUsage> {
+        self.usage.lock()
     }
 }
 
-/// One item in a [`Budget`], released on drop.
+/// One reserved item of a [`Budget`], released on drop.
 pub struct Reservation {
     shared: Arc<BudgetState>,
     caller: Caller,
@@ -182,24 +183,13 @@ impl Reservation {
     /// Changes the size of the item to `bytes` bytes.
     ///
     /// # Errors
-    /// When it exceeds what is left. The reservation is unchanged then.
+    /// When the caller's share or the total is used up. The reservation is unchanged then.
     pub fn resize(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
         match bytes.checked_sub(self.held.bytes) {
-            Some(more) => self.shared.take(
-                &self.caller,
-                Amount {
-                    items: 0,
-                    bytes: more,
-                },
-            )?,
+            Some(more) => self.shared.acquire(&self.caller, Amount::new(0, more))?,
             None => {
-                self.shared.release(
-                    &self.caller,
-                    Amount {
-                        items: 0,
-                        bytes: self.held.bytes - bytes,
-                    },
-                );
+                let less = self.held.bytes - bytes;
+                self.shared.release(&self.caller, Amount::new(0, less));
             }
         }
         self.held.bytes = bytes;
@@ -290,6 +280,6 @@ mod tests {
         let budget = Budget::new(Amount::new(9, 9), Amount::new(9, 9));
         drop(budget.reserve(&address(1), 9).unwrap());
         assert_eq!(budget.used(), Amount::default());
-        assert!(budget.shared.used().callers.is_empty());
+        assert!(budget.shared.lock_usage().by_caller.is_empty());
     }
 }

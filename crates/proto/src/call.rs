@@ -1,4 +1,4 @@
-//! One request with everything needed to answer it.
+//! [`Call`]: one request with everything needed to answer it.
 
 use crate::json::decode_string;
 use crate::{CallSource, Meta, Params, Principal};
@@ -8,14 +8,14 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// One JSON-RPC request with everything needed to answer it. The answer depends on no earlier
-/// request and on nothing that the connection remembers (`basic/index#statelessness`).
+/// One JSON-RPC request with everything needed to answer it. The response depends neither on
+/// earlier requests nor on state of the connection (`basic/index#statelessness`).
 ///
-/// `_meta` is a part of [`params`](Self::params) and, decoded, of [`meta`](Self::meta); the two
-/// always agree.
+/// [`params`](Self::params) contains `_meta` as text, and [`meta`](Self::meta) is the same `_meta`,
+/// decoded. Every method that changes one of them updates the other.
 ///
-/// A call is one pointer wide, because it is moved through several futures. `Debug` shows neither
-/// parameters nor headers nor extensions, which hold arguments, credentials and task ids.
+/// The contents are boxed, because every layer moves the call into its future. `Debug` shows
+/// neither parameters nor headers nor extensions, which hold arguments, credentials and task ids.
 #[derive(Clone)]
 pub struct Call(Box<Inner>);
 
@@ -34,7 +34,7 @@ pub struct CallParts {
     pub id: RequestId,
     /// The method.
     pub method: Method,
-    /// The parameters, `_meta` included.
+    /// The parameters, including `_meta`.
     pub params: Params,
     /// The decoded `_meta`.
     pub meta: Meta,
@@ -42,15 +42,15 @@ pub struct CallParts {
     pub principal: Option<Arc<Principal>>,
     /// Where the call came from.
     pub source: CallSource,
-    /// The HTTP headers of the request, on that binding.
+    /// The HTTP headers of the request. `None` if it did not arrive over HTTP.
     pub headers: Option<http::HeaderMap>,
-    /// Values that layers pass on.
+    /// Values that layers attach for inner layers and the handler.
     pub extensions: http::Extensions,
 }
 
 impl Call {
-    /// Creates a call without principal, source, headers and extensions. The `_meta` member of
-    /// `params` is set to `meta`, unless it is the same text already.
+    /// Creates a call without principal, headers and extensions, from an unknown source. Sets the
+    /// `_meta` member of `params` to `meta`.
     #[must_use]
     pub fn new(id: RequestId, method: Method, params: Params, meta: Meta) -> Self {
         let params = if params.get_str("_meta") == Some(meta.raw().as_str()) {
@@ -62,8 +62,8 @@ impl Call {
         Self::from_validated(id, method, params, meta, name)
     }
 
-    /// Creates a call from parts that belong together: `meta` was read from `params`, and `name`
-    /// was found in them.
+    /// Creates a call from validated parts: `meta` is the decoded `_meta` of `params`, and `name`
+    /// was found in `params`.
     pub(crate) fn from_validated(
         id: RequestId,
         method: Method,
@@ -84,8 +84,8 @@ impl Call {
         Self(Box::new(Inner { parts, name }))
     }
 
-    /// Creates another request of the same caller: with the same `_meta`, principal and source,
-    /// without headers and extensions.
+    /// Creates another request on behalf of the same caller: with the same `_meta`, principal and
+    /// source, but without headers and extensions.
     #[must_use]
     pub fn derive(&self, id: RequestId, method: Method, params: Params) -> Self {
         let mut call = Self::new(id, method, params, self.meta().clone());
@@ -94,13 +94,13 @@ impl Call {
         call
     }
 
-    /// Takes the call apart.
+    /// Splits the call into its parts.
     #[must_use]
     pub fn into_parts(self) -> CallParts {
         self.0.parts
     }
 
-    /// Returns the id under which the response is expected.
+    /// Returns the id of the request, which the response must repeat.
     #[must_use]
     pub fn id(&self) -> &RequestId {
         &self.0.parts.id
@@ -117,18 +117,19 @@ impl Call {
         &self.0.parts.method
     }
 
-    /// Returns the parameters, `_meta` included.
+    /// Returns the parameters, including `_meta`.
     #[must_use]
     pub fn params(&self) -> &Params {
         &self.0.parts.params
     }
 
-    /// Sets one member of the parameters. `_meta` is changed by [`set_meta`](Self::set_meta) alone.
+    /// Sets one member of the parameters. Use [`set_meta`](Self::set_meta) for `_meta`, which this
+    /// method leaves unchanged.
     ///
     /// # Panics
     /// In debug builds, when `name` is `_meta` or needs escapes.
     pub fn set_param(&mut self, name: &str, value: &RawJson) {
-        debug_assert_ne!(name, "_meta", "`_meta` is set by `set_meta`");
+        debug_assert_ne!(name, "_meta", "use `set_meta` for `_meta`");
         if name != "_meta" {
             self.set_member(name, value);
         }
@@ -146,9 +147,9 @@ impl Call {
         self.0.parts.meta = meta;
     }
 
-    /// Returns the value that the `Mcp-Name` header mirrors: the name of the tool or prompt, the
-    /// URI of the resource, or the id of the task. `None` if the method has no such parameter, or
-    /// it is missing or not a string.
+    /// Returns the value that the client repeats in the `Mcp-Name` header: the name of the tool or
+    /// prompt, the URI of the resource, or the id of the task. `None` if the method has no such
+    /// parameter, or it is missing or not a string.
     ///
     /// A task id is a bearer secret (`tasks#security-considerations`): for logs and traces use
     /// [`log_name`](Self::log_name).
@@ -157,8 +158,8 @@ impl Call {
         Some(self.0.name.as_ref()?.resolve(self.params()))
     }
 
-    /// Returns [`name`](Self::name) in a buffer that can be shared: that of the parameters, unless
-    /// the name contains escapes.
+    /// Returns [`name`](Self::name) as [`Bytes`](bytes::Bytes). Without a copy, as a slice of the
+    /// parameters, unless the name contains escapes.
     #[must_use]
     pub fn name_bytes(&self) -> Option<bytes::Bytes> {
         Some(match self.0.name.as_ref()? {
@@ -189,7 +190,7 @@ impl Call {
         self.0.parts.principal.as_deref()
     }
 
-    /// Returns the authenticated caller, shared.
+    /// Returns the authenticated caller as an [`Arc`].
     #[must_use]
     pub fn shared_principal(&self) -> Option<Arc<Principal>> {
         self.0.parts.principal.clone()
@@ -211,24 +212,24 @@ impl Call {
         self.0.parts.source = source;
     }
 
-    /// Returns the HTTP headers of the request. `None` on other bindings.
+    /// Returns the HTTP headers of the request. `None` if it did not arrive over HTTP.
     #[must_use]
     pub fn headers(&self) -> Option<&http::HeaderMap> {
         self.0.parts.headers.as_ref()
     }
 
-    /// Returns the HTTP headers for changes.
+    /// Returns the HTTP headers, mutably.
     pub fn headers_mut(&mut self) -> &mut Option<http::HeaderMap> {
         &mut self.0.parts.headers
     }
 
-    /// Returns the values that layers pass on.
+    /// Returns the values that layers attach for inner layers and the handler.
     #[must_use]
     pub fn extensions(&self) -> &http::Extensions {
         &self.0.parts.extensions
     }
 
-    /// Returns the values that layers pass on, for changes.
+    /// Returns the [`extensions`](Self::extensions), mutably.
     pub fn extensions_mut(&mut self) -> &mut http::Extensions {
         &mut self.0.parts.extensions
     }
@@ -264,17 +265,19 @@ impl fmt::Debug for CallParts {
     }
 }
 
-/// The value of the parameter that `Mcp-Name` mirrors.
+/// The parameter that [`Call::name`] returns. It is located when the call is created
+/// or changed, not on each access.
 #[derive(Clone, Debug)]
 pub(crate) enum CallName {
-    /// Where it is in the text of the parameters, between its quotes.
+    /// The position in the text of the parameters, without the quotes.
     Plain(Range<usize>),
-    /// It contained escapes.
+    /// The decoded text, if the text of the parameters contains escapes.
     Unescaped(Box<str>),
 }
 
 impl CallName {
-    /// Finds the name in the parameters of a call of `method`.
+    /// Finds the name in the parameters of a call of `method`. `None` if the method has none, or
+    /// the parameter is missing or not a string.
     pub(crate) fn find(method: &Method, params: &Params) -> Option<Self> {
         let token = params.range_of(method.name_member()?)?;
         match decode_string(&params.raw().as_str()[token.clone()])? {
@@ -283,7 +286,7 @@ impl CallName {
         }
     }
 
-    /// Returns the name; `params` are those in which it was found.
+    /// Returns the name. `params` must be the parameters that were passed to [`find`](Self::find).
     pub(crate) fn resolve<'a>(&'a self, params: &'a Params) -> &'a str {
         match self {
             Self::Plain(range) => &params.raw().as_str()[range.clone()],

@@ -1,4 +1,4 @@
-//! How calls end: for metrics, logs and other middleware.
+//! How a call ended and what its response was, for metrics, logs and other middleware.
 
 use crate::json::Scanner;
 use crate::{CallError, Message, MessageStream, Outcome, Reply, Response};
@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum CallEnd<'a> {
-    /// With this response. It may be an error: see [`Outcome::status`].
+    /// With a response. It may be an error: see [`Outcome::status`].
     Response(&'a Response),
     /// The stream failed before the response.
     Failed(&'a CallError),
@@ -20,7 +20,7 @@ pub enum CallEnd<'a> {
     Dropped,
 }
 
-/// What a response says, in one word.
+/// The kind of a response, for example as a label of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OutcomeStatus {
@@ -28,18 +28,18 @@ pub enum OutcomeStatus {
     Complete,
     /// The result of a tool that failed (`isError`).
     ToolError,
-    /// The client has to answer questions first (`resultType: input_required`).
+    /// The server needs input from the client first (`resultType: input_required`).
     InputRequired,
-    /// The result comes later (`resultType: task`).
+    /// A task was created, which provides the result later (`resultType: task`).
     Task,
     /// A JSON-RPC error with this code.
     Error(i64),
 }
 
 impl Outcome {
-    /// Returns what the outcome says, in one word.
+    /// Returns the kind of the response.
     ///
-    /// Looks at the names of the result's members alone and builds nothing.
+    /// Scans the top-level members of the result without decoding them.
     #[must_use]
     pub fn status(&self) -> OutcomeStatus {
         let result = match self {
@@ -67,7 +67,8 @@ impl Outcome {
 }
 
 impl Reply {
-    /// Calls `observe` once, when the call has ended: at once if the reply is a response already.
+    /// Calls `observe` once, when the call has ended. If the reply is a single response, that is
+    /// before this method returns.
     #[must_use]
     pub fn on_end(self, observe: impl FnOnce(CallEnd<'_>) + Send + 'static) -> Self {
         match self {
@@ -90,7 +91,7 @@ type Observer = Box<dyn FnOnce(CallEnd<'_>) + Send>;
 
 struct ObservedStream {
     stream: MessageStream,
-    /// Taken when the call has ended.
+    /// `None` once the end of the call has been observed.
     observe: Option<Observer>,
 }
 

@@ -1,9 +1,9 @@
-//! Estimates the cost of applying a schema to a value before it is applied
-//! (`basic/index#composition-keyword-resource-use`).
+//! Estimates how many evaluations of subschemas the validation of a value takes, before it is
+//! validated (`basic/index#composition-keyword-resource-use`).
 //!
-//! A small recursive schema can require a number of evaluations exponential in the depth of the
-//! value. The estimate visits each subschema at most once per value it applies to, counting how
-//! often it would be evaluated there, and is therefore fast even when the result is large.
+//! A small recursive schema can require a number of evaluations that is exponential in the depth of
+//! the value. The estimate does not repeat them: it visits each subschema at most once per value
+//! that it applies to, and counts how often validation would evaluate it there.
 
 use crate::graph::{Graph, NodeId, SchemaNode};
 use carryall_types::JsonValue;
@@ -14,7 +14,9 @@ const BASE_EVALUATIONS: u64 = 500_000;
 /// The additional evaluations allowed per byte of the value's text.
 const EVALUATIONS_PER_BYTE: u64 = 4;
 /// The maximum evaluations for which errors are collected.
-const SMALL: u64 = 20_000;
+const MAX_SMALL: u64 = 20_000;
+/// The bytes of text that cost as much as one evaluation when a regular expression reads them.
+const BYTES_PER_EVALUATION: u64 = 16;
 /// The maximum nesting of evaluations; each takes about a kilobyte of stack.
 const MAX_NESTED: u32 = 512;
 
@@ -40,9 +42,9 @@ impl Cost {
             spent: 0,
             limit,
         };
-        meter.value(
+        meter.add_value(
             value,
-            DueSchemas::from([(
+            PendingSchemas::from([(
                 (graph.nodes[0].rank, 0),
                 EvaluationCount {
                     count: 1,
@@ -50,7 +52,7 @@ impl Cost {
                 },
             )]),
         )?;
-        Ok(if meter.spent <= SMALL {
+        Ok(if meter.spent <= MAX_SMALL {
             Self::Small
         } else {
             Self::Large
@@ -58,6 +60,7 @@ impl Cost {
     }
 }
 
+/// Adds up evaluations, up to a limit.
 struct CostMeter<'a> {
     graph: &'a Graph,
     spent: u64,
@@ -72,26 +75,29 @@ struct EvaluationCount {
     nested: u32,
 }
 
-/// The subschemas that apply to one value, by rank.
-type DueSchemas = BTreeMap<(u32, NodeId), EvaluationCount>;
+/// The subschemas that apply to one value and are not counted yet, by [rank](SchemaNode::rank).
+type PendingSchemas = BTreeMap<(u32, NodeId), EvaluationCount>;
 
 impl<'a> CostMeter<'a> {
     /// Adds the cost of a value and everything in it.
     ///
     /// Recursion is bounded by the depth of the value, which `serde_json` limits to 128.
-    fn value(&mut self, value: &JsonValue, mut due: DueSchemas) -> Result<(), TooCostly> {
-        let mut inward: Vec<(NodeId, EvaluationCount)> = Vec::new();
-        // In order of descending rank, so that the count of a node is complete when it is visited.
-        while let Some(((_, id), times)) = due.pop_last() {
+    fn add_value(
+        &mut self,
+        value: &JsonValue,
+        mut pending: PendingSchemas,
+    ) -> Result<(), TooCostly> {
+        let mut visited: Vec<(NodeId, EvaluationCount)> = Vec::new();
+        // In order of descending rank: the nodes that apply a node to the same value are visited
+        // before it, so its count is complete.
+        while let Some(((_, id), times)) = pending.pop_last() {
             let node = &self.graph.nodes[id as usize];
-            self.spend(times.count.saturating_mul(
-                node.weight.max(1)
-                    + if node.pattern {
-                        text_length(value) / 16
-                    } else {
-                        0
-                    },
-            ))?;
+            let text_cost = if node.pattern {
+                text_length(value) / BYTES_PER_EVALUATION
+            } else {
+                0
+            };
+            self.spend(times.count.saturating_mul(node.weight.max(1) + text_cost))?;
             let times = EvaluationCount {
                 count: times.count.saturating_mul(if node.twice { 2 } else { 1 }),
                 nested: times.nested + 1,
@@ -100,18 +106,18 @@ impl<'a> CostMeter<'a> {
                 return Err(TooCostly);
             }
             for target in &node.same {
-                self.add(&mut due, *target, times);
+                self.add_pending(&mut pending, *target, times);
             }
-            inward.push((id, times));
+            visited.push((id, times));
         }
         match value {
             JsonValue::Object(members) => {
-                inward.retain(|(id, _)| {
+                visited.retain(|(id, _)| {
                     let node = &self.graph.nodes[*id as usize];
                     !(node.named.is_empty() && node.members.is_empty() && node.additional.is_none())
                 });
                 for (name, value) in members {
-                    self.inner(value, &inward, |node| {
+                    self.add_child(value, &visited, |node| {
                         let named = node.named.get(name.as_str());
                         named
                             .or(node.additional.as_ref())
@@ -122,12 +128,12 @@ impl<'a> CostMeter<'a> {
                 Ok(())
             }
             JsonValue::Array(items) => {
-                inward.retain(|(id, _)| {
+                visited.retain(|(id, _)| {
                     let node = &self.graph.nodes[*id as usize];
                     !(node.prefix.is_empty() && node.items.is_empty())
                 });
                 for (index, value) in items.iter().enumerate() {
-                    self.inner(value, &inward, |node| {
+                    self.add_child(value, &visited, |node| {
                         node.prefix.get(index).into_iter().chain(&node.items)
                     })?;
                 }
@@ -137,33 +143,33 @@ impl<'a> CostMeter<'a> {
         }
     }
 
-    /// Adds the cost of a member or item. `targets` returns the subschemas that an outer one
-    /// applies to it.
-    fn inner<I>(
+    /// Adds the cost of a member or item and everything in it. `parents` are the subschemas that
+    /// apply to the object or array; `targets` returns those that a parent applies to the child.
+    fn add_child<I>(
         &mut self,
         value: &JsonValue,
-        outer: &[(NodeId, EvaluationCount)],
+        parents: &[(NodeId, EvaluationCount)],
         targets: impl Fn(&'a SchemaNode) -> I,
     ) -> Result<(), TooCostly>
     where
         I: Iterator<Item = &'a NodeId>,
     {
-        self.spend(outer.len() as u64)?;
-        let mut due = DueSchemas::new();
-        for (id, times) in outer {
+        self.spend(parents.len() as u64)?;
+        let mut pending = PendingSchemas::new();
+        for (id, times) in parents {
             for target in targets(&self.graph.nodes[*id as usize]) {
-                self.add(&mut due, *target, *times);
+                self.add_pending(&mut pending, *target, *times);
             }
         }
-        if due.is_empty() {
+        if pending.is_empty() {
             Ok(())
         } else {
-            self.value(value, due)
+            self.add_value(value, pending)
         }
     }
 
-    fn add(&self, due: &mut DueSchemas, id: NodeId, times: EvaluationCount) {
-        let entry = due
+    fn add_pending(&self, pending: &mut PendingSchemas, id: NodeId, times: EvaluationCount) {
+        let entry = pending
             .entry((self.graph.nodes[id as usize].rank, id))
             .or_default();
         entry.count = entry.count.saturating_add(times.count);
@@ -180,13 +186,13 @@ impl<'a> CostMeter<'a> {
     }
 }
 
-/// Returns how much text a regular expression may have to read. An item compared by `uniqueItems`
-/// counts as 16 bytes.
+/// Returns how many bytes a regular expression may have to read: a string, or the names of members.
+/// An array counts as one evaluation per item, which `uniqueItems` compares.
 fn text_length(value: &JsonValue) -> u64 {
     match value {
         JsonValue::String(text) => text.len() as u64,
         JsonValue::Object(members) => members.keys().map(|key| key.len() as u64).sum(),
-        JsonValue::Array(items) => 16 * items.len() as u64,
+        JsonValue::Array(items) => BYTES_PER_EVALUATION * items.len() as u64,
         _ => 0,
     }
 }

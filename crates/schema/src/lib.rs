@@ -1,12 +1,13 @@
 //! JSON Schema validation with bounded cost, for servers and clients
 //! (`basic/index#json-schema-usage`).
 //!
-//! The dialect is 2020-12, declared or by default. A server's own schemas have to use it; any other
-//! dialect is rejected with [`SchemaProblem::UnsupportedDialect`]. A client can also accept the
-//! older published dialects ([`Schema::compile_published`]), under the same limits. Nothing is ever
-//! fetched: a `$ref` must not leave its schema. Formats are annotations in every dialect, as
-//! 2020-12 defines. Patterns run on a linear-time engine, so look-around and back-references are
-//! rejected.
+//! A schema that declares no dialect has the dialect 2020-12. A server's own schemas have to use
+//! it; any other dialect is rejected with [`SchemaProblem::UnsupportedDialect`]. A client can also
+//! accept the older published dialects ([`Schema::compile_published`]), under the same limits.
+//!
+//! A `$ref` must not leave its schema; nothing is ever fetched. `format` is an annotation in every
+//! dialect and is not validated. Patterns run on a linear-time engine, so look-around and
+//! back-references are rejected.
 //!
 //! Schemas may be untrusted, so their cost is bounded: depth, subschemas, bytes and patterns at
 //! compilation, and the number and nesting of evaluations for each value.
@@ -68,19 +69,20 @@ const MAX_PATTERN_BYTES: usize = 256 * 1024;
 pub struct Schema(Arc<CompiledSchema>);
 
 struct CompiledSchema {
+    /// The fast path for simple schemas, which checks the JSON text.
     plan: Option<CheckPlan>,
-    /// `None` accepts every value.
+    /// `None` if the schema accepts every value.
     full: Option<FullValidator>,
-    /// Whether the value is the arguments of a tool.
+    /// Whether error messages call the members of the value arguments.
     are_arguments: bool,
 }
 
-/// The complete validator, for values that the plan does not accept.
+/// The complete validator, for schemas without a plan and for values that the plan does not accept.
 struct FullValidator {
     validator: Validator,
     graph: Graph,
-    /// The schema, for names in error messages.
-    text: JsonValue,
+    /// The schema, for error messages.
+    schema: JsonValue,
 }
 
 impl Schema {
@@ -105,42 +107,6 @@ impl Schema {
         Self::compile_as(schema, AcceptedDialects::Published, false)
     }
 
-    fn compile_as(
-        schema: &JsonObject,
-        accepted: AcceptedDialects,
-        are_arguments: bool,
-    ) -> Result<Self, SchemaProblem> {
-        let dialect = accepted.dialect_of(schema)?;
-        // First, because everything after it recurses.
-        let graph = Graph::build(schema, dialect, accepted)?;
-        let value = JsonValue::Object(schema.clone());
-        let patterns = PatternOptions::regex()
-            .size_limit(MAX_PATTERN_BYTES)
-            .dfa_size_limit(MAX_PATTERN_BYTES);
-        let validator = jsonschema::options()
-            .with_draft(dialect.draft())
-            .should_validate_formats(false)
-            .with_pattern_options(patterns)
-            .offline()
-            .build(&value)
-            .map_err(|error| problem(&error))?;
-        let plan = if dialect.has_plans() {
-            fast::compile(schema)
-        } else {
-            None
-        };
-        let full = Some(FullValidator {
-            validator,
-            graph,
-            text: value,
-        });
-        Ok(Self(Arc::new(CompiledSchema {
-            plan,
-            full,
-            are_arguments,
-        })))
-    }
-
     /// Compiles the schema of a tool's arguments, which must be an object (`server/tools#tool`).
     /// Error messages call its members arguments.
     ///
@@ -163,9 +129,45 @@ impl Schema {
         }))
     }
 
+    fn compile_as(
+        schema: &JsonObject,
+        accepted: AcceptedDialects,
+        are_arguments: bool,
+    ) -> Result<Self, SchemaProblem> {
+        let dialect = accepted.dialect_of(schema)?;
+        // First: it limits the depth without recursion, and the steps after it recurse.
+        let graph = Graph::build(schema, dialect, accepted)?;
+        let value = JsonValue::Object(schema.clone());
+        let patterns = PatternOptions::regex()
+            .size_limit(MAX_PATTERN_BYTES)
+            .dfa_size_limit(MAX_PATTERN_BYTES);
+        let validator = jsonschema::options()
+            .with_draft(dialect.draft())
+            .should_validate_formats(false)
+            .with_pattern_options(patterns)
+            .offline()
+            .build(&value)
+            .map_err(|error| schema_problem(&error))?;
+        let plan = if dialect.has_plans() {
+            fast::compile(schema)
+        } else {
+            None
+        };
+        let full = Some(FullValidator {
+            validator,
+            graph,
+            schema: value,
+        });
+        Ok(Self(Arc::new(CompiledSchema {
+            plan,
+            full,
+            are_arguments,
+        })))
+    }
+
     /// Checks that a value matches the schema.
     ///
-    /// Simple schemas are checked on the JSON text, without building a value.
+    /// For a simple schema, the JSON text is checked without decoding it.
     ///
     /// # Errors
     /// When the value does not match, or when checking it would take too many evaluations. The
@@ -177,7 +179,7 @@ impl Schema {
         let Some(FullValidator {
             validator,
             graph,
-            text: schema,
+            schema,
         }) = &self.0.full
         else {
             return Ok(());
@@ -199,8 +201,8 @@ impl Schema {
                 };
                 Violations::collect(&context, validator.iter_errors(&value))
             }
-            // Collecting errors costs many times as much as validation, so they are omitted for a
-            // large value.
+            // Collecting errors costs many times as much as validation, so the errors of an
+            // expensive validation are not listed.
             Cost::Large => Violations::somewhere(),
         })
     }
@@ -222,7 +224,7 @@ impl fmt::Debug for Schema {
     }
 }
 
-fn problem(error: &jsonschema::ValidationError<'_>) -> SchemaProblem {
+fn schema_problem(error: &jsonschema::ValidationError<'_>) -> SchemaProblem {
     match error.kind() {
         ValidationErrorKind::Referencing(jsonschema::ReferencingError::Unretrievable {
             uri,

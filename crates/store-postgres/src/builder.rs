@@ -91,7 +91,7 @@ impl PostgresBuilder {
             .connect_lazy_with(options.clone());
         within(timeout, schema::migrate(&pool, &schema)).await??;
         let channel = format!("carryall.{schema}");
-        let sql = Statements::new(&schema, &channel);
+        let statements = Statements::new(&schema, &channel);
         let listeners = ChangeListeners::new();
         let change_listener = ChangeListener {
             options,
@@ -103,7 +103,7 @@ impl PostgresBuilder {
         let listener_task = tokio::spawn(change_listener.run(connection)).abort_handle();
         Ok(Postgres(Arc::new(Inner {
             pool,
-            sql,
+            statements,
             listeners,
             timeout,
             schema,

@@ -16,17 +16,17 @@
 //!
 //! A store is one schema of a database with the encoding UTF-8; the first replica that connects
 //! creates its tables. Kinds and keys must not contain NUL, which PostgreSQL's `text` does not
-//! allow, and have to fit into an index entry together: 2,600 bytes always do.
+//! allow. A kind and a key have to fit into one index entry, which 2,600 bytes together always do.
 //!
-//! Each operation is one statement, hence one transaction: atomic, as durable as the server's
-//! `synchronous_commit` makes it, and never retried by this crate. An operation that times out
-//! fails, and may or may not have happened.
+//! Each operation is one statement and therefore one transaction: it is atomic, and as durable as
+//! the server's `synchronous_commit` makes it. This crate never retries it. An operation that times
+//! out may or may not have happened.
 //!
-//! `sslmode` in the URL decides about encryption, as in `libpq`; the default `prefer` encrypts if
-//! the server supports it. Only `verify-ca` and `verify-full` authenticate the server.
+//! `sslmode` in the URL selects the encryption, as in `libpq`; the default `prefer` encrypts if the
+//! server supports it. Only `verify-ca` and `verify-full` authenticate the server.
 //!
-//! Changes arrive by `LISTEN` and `NOTIFY` on one connection shared by all listeners of a store,
-//! which does not work through a pooler in statement or transaction mode. When the connection is
+//! Changes arrive by `LISTEN` and `NOTIFY` on one connection shared by all listeners of a store.
+//! This does not work through a pooler in statement or transaction mode. When the connection is
 //! lost, the store reconnects and all listeners receive
 //! [`RowChange::Lagged`](carryall_store::RowChange::Lagged).
 
@@ -51,7 +51,7 @@ pub struct Postgres(Arc<Inner>);
 
 struct Inner {
     pool: PgPool,
-    sql: Statements,
+    statements: Statements,
     listeners: ChangeListeners,
     timeout: Duration,
     schema: String,
@@ -83,19 +83,19 @@ impl Postgres {
     /// Runs an operation within the timeout.
     fn run<'a, T: 'a>(
         &'a self,
-        work: impl Future<Output = sqlx::Result<T>> + Send + 'a,
+        operation: impl Future<Output = sqlx::Result<T>> + Send + 'a,
     ) -> BoxFuture<'a, StoreResult<T>> {
-        Box::pin(async move { within(self.0.timeout, work).await })
+        Box::pin(within(self.0.timeout, operation))
     }
 
-    /// Runs a statement that changes rows. Returns the version_to_i64 of changed rows.
+    /// Runs a statement that changes rows. Returns the number of changed rows.
     fn change<'a>(
         &'a self,
-        text: &'a Arc<str>,
+        sql: &'a Arc<str>,
         bind: impl FnOnce(PgQuery) -> sqlx::Result<PgQuery> + Send + 'a,
     ) -> BoxFuture<'a, StoreResult<u64>> {
         self.run(async move {
-            let query = bind(sqlx::query(AssertSqlSafe(Arc::clone(text))))?;
+            let query = bind(sqlx::query(AssertSqlSafe(Arc::clone(sql))))?;
             Ok(query.execute(&self.0.pool).await?.rows_affected())
         })
     }
@@ -103,11 +103,12 @@ impl Postgres {
 
 type PgQuery = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
+/// Completes with the result of `operation`, or with an error after `timeout`.
 async fn within<T>(
     timeout: Duration,
-    work: impl Future<Output = sqlx::Result<T>>,
+    operation: impl Future<Output = sqlx::Result<T>>,
 ) -> StoreResult<T> {
-    match tokio::time::timeout(timeout, work).await {
+    match tokio::time::timeout(timeout, operation).await {
         Ok(result) => result.map_err(StoreError::new),
         Err(_) => Err(StoreError::new(format!(
             "PostgreSQL did not answer within {timeout:?}"
@@ -125,7 +126,7 @@ impl fmt::Debug for Postgres {
 
 impl Store for Postgres {
     fn insert(&self, row: Row, now: u64) -> BoxFuture<'_, StoreResult<bool>> {
-        let changed = self.change(&self.0.sql.insert, move |query| {
+        let changed = self.change(&self.0.statements.insert, move |query| {
             Ok(sql::bind(query, row)?.bind(time(now)))
         });
         Box::pin(async move { Ok(changed.await? > 0) })
@@ -138,20 +139,22 @@ impl Store for Postgres {
         now: u64,
     ) -> BoxFuture<'a, StoreResult<Option<Row>>> {
         self.run(async move {
-            let query = sqlx::query_as(AssertSqlSafe(Arc::clone(&self.0.sql.get)))
+            let query = sqlx::query_as(AssertSqlSafe(Arc::clone(&self.0.statements.get)))
                 .bind(kind)
                 .bind(key)
                 .bind(time(now));
             query
                 .fetch_optional(&self.0.pool)
                 .await?
-                .map(|found| sql::read(kind, found))
+                .map(|found| sql::read_row(kind, found))
                 .transpose()
         })
     }
 
     fn replace(&self, row: Row) -> BoxFuture<'_, StoreResult<bool>> {
-        let changed = self.change(&self.0.sql.replace, move |query| sql::bind(query, row));
+        let changed = self.change(&self.0.statements.replace, move |query| {
+            sql::bind(query, row)
+        });
         Box::pin(async move { Ok(changed.await? > 0) })
     }
 
@@ -162,7 +165,7 @@ impl Store for Postgres {
         version: u64,
         due_at: Option<u64>,
     ) -> BoxFuture<'a, StoreResult<bool>> {
-        let changed = self.change(&self.0.sql.reschedule, move |query| {
+        let changed = self.change(&self.0.statements.reschedule, move |query| {
             Ok(query
                 .bind(kind)
                 .bind(key.to_owned())
@@ -178,7 +181,7 @@ impl Store for Postgres {
         key: &'a str,
         version: u64,
     ) -> BoxFuture<'a, StoreResult<bool>> {
-        let changed = self.change(&self.0.sql.remove, move |query| {
+        let changed = self.change(&self.0.statements.remove, move |query| {
             Ok(query
                 .bind(kind)
                 .bind(key.to_owned())
@@ -194,7 +197,7 @@ impl Store for Postgres {
         limit: usize,
     ) -> BoxFuture<'_, StoreResult<Vec<Row>>> {
         self.run(async move {
-            let query = sqlx::query_as(AssertSqlSafe(Arc::clone(&self.0.sql.due)));
+            let query = sqlx::query_as(AssertSqlSafe(Arc::clone(&self.0.statements.due)));
             let rows = query
                 .bind(kind)
                 .bind(time(now))
@@ -202,21 +205,21 @@ impl Store for Postgres {
                 .fetch_all(&self.0.pool)
                 .await?;
             rows.into_iter()
-                .map(|found| sql::read(kind, found))
+                .map(|found| sql::read_row(kind, found))
                 .collect()
         })
     }
 
     fn expire(&self, now: u64, limit: usize) -> BoxFuture<'_, StoreResult<usize>> {
-        let changed = self.change(&self.0.sql.expire, move |query| {
+        let changed = self.change(&self.0.statements.expire, move |query| {
             Ok(query.bind(time(now)).bind(limit_to_i64(limit)))
         });
         Box::pin(async move { Ok(usize::try_from(changed.await?).unwrap_or(usize::MAX)) })
     }
 
     fn changes(&self, kind: &'static str) -> Changes {
-        // `connect` has waited for `LISTEN`, so the subscription starts now. If the connection is
-        // down, the listener receives `Lagged` once it is restored.
+        // `PostgresBuilder::connect` has waited for `LISTEN`, so no change after this call is
+        // missed. If the connection is down, the listener receives `Lagged` once it is restored.
         self.0.listeners.listen(kind)
     }
 

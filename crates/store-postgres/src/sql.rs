@@ -4,8 +4,8 @@ use crate::PgQuery;
 use carryall_store::Row;
 use std::sync::Arc;
 
-/// The statements for one schema. Those that change rows return one row per changed row, and send
-/// a notification for it, which PostgreSQL delivers on commit.
+/// The statements for one schema. Except for `reschedule`, those that change rows return one row
+/// per changed row and send a notification for each, which PostgreSQL delivers on commit.
 pub(crate) struct Statements {
     pub(crate) insert: Arc<str>,
     pub(crate) get: Arc<str>,
@@ -19,8 +19,8 @@ pub(crate) struct Statements {
 impl Statements {
     pub(crate) fn new(schema: &str, channel: &str) -> Self {
         let rows = format!(r#""{schema}".rows"#);
-        // The payload starts with the length of the kind, see `change_listener`. Payloads are
-        // shorter than 8000 bytes; for a longer key the payload is empty, which means any row.
+        // The payload is parsed by `change_listener`. PostgreSQL limits it to less than 8000 bytes.
+        // For a longer key it is empty, which `change_listener` treats as a change of any row.
         let notify = format!(
             "SELECT pg_notify('{channel}', CASE WHEN octet_length(kind) + octet_length(key) < 7900
                 THEN octet_length(kind) || ':' || kind || ':' || key ELSE '' END) FROM changed"
@@ -28,13 +28,13 @@ impl Statements {
         Self {
             insert: format!(
                 "WITH changed AS (
-                    INSERT INTO {rows} AS there (kind, key, version, value, expires_at, due_at)
+                    INSERT INTO {rows} AS existing (kind, key, version, value, expires_at, due_at)
                     VALUES ($1, $2, $3, $4, $5, $6)
                     ON CONFLICT (kind, key) DO UPDATE SET
                         version = excluded.version, value = excluded.value,
                         expires_at = excluded.expires_at, due_at = excluded.due_at
-                    WHERE there.expires_at <= $7
-                    RETURNING there.kind, there.key
+                    WHERE existing.expires_at <= $7
+                    RETURNING existing.kind, existing.key
                 ) {notify}"
             )
             .into(),
@@ -51,8 +51,7 @@ impl Statements {
                 ) {notify}"
             )
             .into(),
-            // A value stored out of line (TOAST) is not rewritten unless its column is assigned. No
-            // notification: to listeners, a renewed lease is no change.
+            // A value stored out of line (TOAST) is not rewritten unless its column is assigned.
             reschedule: format!(
                 "UPDATE {rows} SET version = version + 1, due_at = $4
                 WHERE kind = $1 AND key = $2 AND version = $3"
@@ -64,26 +63,27 @@ impl Statements {
                 ) {notify}"
             )
             .into(),
-            // Without `FOR UPDATE SKIP LOCKED`: the lock would end with the statement, before the
-            // caller claims a row, so two replicas could still read the same rows. It would cost a
-            // write and a flush per query that finds rows, and hide rows from concurrent queries.
-            // The version decides which replica claims a row.
+            // Not `FOR UPDATE SKIP LOCKED`: two replicas may read the same rows, and the version
+            // decides which of them claims a row. The lock could not, since it ends with the
+            // statement. It would only cost a write and a flush per query that finds rows, and hide
+            // rows from concurrent queries.
             due: format!(
                 "SELECT key, version, value, expires_at, due_at FROM {rows}
                 WHERE kind = $1 AND due_at <= $2 ORDER BY due_at, key LIMIT $3"
             )
             .into(),
-            // Here the lock helps: replicas that expire rows at the same time take different rows
-            // instead of waiting for each other. A skipped row is being changed; if it is still
-            // expired afterwards, the next call removes it. `MATERIALIZED` applies the limit once.
+            // With `SKIP LOCKED`, replicas that expire rows at the same time remove different rows
+            // instead of waiting for each other. If a row that another transaction has locked is
+            // still expired afterwards, the next call removes it. `MATERIALIZED` ensures that the
+            // subquery with the limit runs once.
             expire: format!(
                 "WITH expired AS MATERIALIZED (
                     SELECT kind, key FROM {rows} WHERE expires_at <= $1
                     ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
                 ), changed AS (
-                    DELETE FROM {rows} AS there USING expired
-                    WHERE there.kind = expired.kind AND there.key = expired.key
-                    RETURNING there.kind, there.key
+                    DELETE FROM {rows} AS existing USING expired
+                    WHERE existing.kind = expired.kind AND existing.key = expired.key
+                    RETURNING existing.kind, existing.key
                 ) {notify}"
             )
             .into(),
@@ -91,7 +91,7 @@ impl Statements {
     }
 }
 
-/// Binds a row to the parameters `$1` to `$6`.
+/// Binds the columns of a row to the parameters `$1` to `$6`.
 pub(crate) fn bind(query: PgQuery, row: Row) -> sqlx::Result<PgQuery> {
     let version = version_to_i64(row.version)?;
     let query = query
@@ -107,7 +107,8 @@ pub(crate) fn bind(query: PgQuery, row: Row) -> sqlx::Result<PgQuery> {
 /// A selected row without its kind: key, version, value, `expires_at`, `due_at`.
 pub(crate) type SelectedRow = (String, i64, Vec<u8>, Option<i64>, Option<i64>);
 
-pub(crate) fn read(
+/// Converts a selected row.
+pub(crate) fn read_row(
     kind: &'static str,
     (key, version, value, expires_at, due_at): SelectedRow,
 ) -> sqlx::Result<Row> {

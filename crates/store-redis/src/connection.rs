@@ -9,13 +9,14 @@ use std::time::Duration;
 pub(crate) struct RedisConnection {
     client: Client,
     timeout: Duration,
-    /// The connection and its number. The manager reconnects by itself when the server closes the
-    /// connection.
+    /// The number of replaced connections, and the current one. A [`ConnectionManager`] reconnects
+    /// when the server closes the connection, but not when an operation times out: see
+    /// [`replace`](Self::replace).
     current: Mutex<(u64, ConnectionManager)>,
 }
 
 impl RedisConnection {
-    /// Creates a connection that is established by the first operation.
+    /// Creates a connection, which the first operation opens.
     pub(crate) fn new(client: Client, timeout: Duration) -> StoreResult<Self> {
         let manager = new_manager(&client, timeout).map_err(StoreError::new)?;
         Ok(Self {
@@ -30,7 +31,7 @@ impl RedisConnection {
             .await
     }
 
-    pub(crate) async fn run<T: FromRedisValue>(
+    pub(crate) async fn run_script<T: FromRedisValue>(
         &self,
         call: &ScriptInvocation<'_>,
     ) -> StoreResult<T> {
@@ -38,37 +39,39 @@ impl RedisConnection {
             .await
     }
 
+    /// Runs an operation within the timeout. Replaces the connection if the operation times out.
     async fn with<T>(
         &self,
-        work: impl AsyncFnOnce(&mut ConnectionManager) -> RedisResult<T>,
+        operation: impl AsyncFnOnce(&mut ConnectionManager) -> RedisResult<T>,
     ) -> StoreResult<T> {
-        let (number, mut connection) = self
+        let (generation, mut connection) = self
             .current
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
+        // Distinguishes a timeout from an error of the operation.
         let mut completed = false;
         let result = within(self.timeout, async {
-            let result = work(&mut connection).await;
+            let result = operation(&mut connection).await;
             completed = true;
             result
         })
         .await;
         if !completed {
-            self.replace(number);
+            self.replace(generation);
         }
         result
     }
 
-    /// Replaces a connection on which an operation has timed out, unless it has been replaced
-    /// already. The connection may be dead, and its operations would keep failing until the
-    /// operating system closes it.
-    fn replace(&self, number: u64) {
+    /// Replaces the connection of this generation, on which an operation has timed out, unless
+    /// another operation has replaced it already. The connection may be dead: further operations on
+    /// it would time out until the operating system closes it.
+    fn replace(&self, generation: u64) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.0 == number
+        if current.0 == generation
             && let Ok(manager) = new_manager(&self.client, self.timeout)
         {
-            *current = (number + 1, manager);
+            *current = (generation + 1, manager);
         }
     }
 }
@@ -76,17 +79,18 @@ impl RedisConnection {
 fn new_manager(client: &Client, timeout: Duration) -> RedisResult<ConnectionManager> {
     let config = ConnectionManagerConfig::new()
         .set_connection_timeout(Some(timeout))
-        // `within` limits the time.
+        // `within` limits the time of an operation.
         .set_response_timeout(None)
         .set_number_of_retries(1);
     ConnectionManager::new_lazy_with_config(client.clone(), config)
 }
 
+/// Completes with the result of `operation`, or with an error after `timeout`.
 pub(crate) async fn within<T>(
     timeout: Duration,
-    work: impl Future<Output = RedisResult<T>>,
+    operation: impl Future<Output = RedisResult<T>>,
 ) -> StoreResult<T> {
-    match tokio::time::timeout(timeout, work).await {
+    match tokio::time::timeout(timeout, operation).await {
         Ok(result) => result.map_err(StoreError::new),
         Err(_) => Err(StoreError::new(format!(
             "Redis did not answer within {timeout:?}"

@@ -11,13 +11,14 @@
 //! ```
 //!
 //! A store consists of the keys with its prefix in one database of one server. Each write is one
-//! Lua script: atomic, and never retried by this crate. An operation that times out fails, and may
-//! or may not have happened.
+//! Lua script and therefore atomic. This crate never retries it. An operation that times out may or
+//! may not have happened.
 //!
 //! Writes are as durable as the server makes them: with `appendonly yes` they survive a restart,
 //! with `appendfsync always` also a power failure. After a failover to a Redis replica the latest
 //! writes may be missing. The server must not evict keys (`maxmemory-policy noeviction`). Rows
-//! expire by the time that the caller passes in, not by the server's clock: no key has a TTL.
+//! expire by the time that the caller passes in, not by the server's clock, so no key has a TTL.
+//!
 //! Redis Cluster and encrypted connections (`rediss://`) are not supported.
 //!
 //! Changes arrive by publish/subscribe on one connection shared by all listeners of a store. When
@@ -72,7 +73,8 @@ impl Redis {
         Self::builder(url).connect().await
     }
 
-    /// Runs one of the scripts that write a row. `condition` is `now` or the version to replace.
+    /// Runs a script that writes a row. `condition` is its last argument: for [`scripts::INSERT`]
+    /// the time `now`, for [`scripts::REPLACE`] the version to replace.
     async fn put(&self, script: &redis::Script, row: Row, condition: u64) -> StoreResult<bool> {
         let KeyNames {
             channel, expiries, ..
@@ -84,12 +86,12 @@ impl Redis {
             .arg(channel)
             .arg(name)
             .arg(row.key)
-            .arg(row.version);
-        call.arg(&row.value[..])
-            .arg(scripts::time(row.expires_at))
-            .arg(scripts::time(row.due_at))
+            .arg(row.version)
+            .arg(&row.value[..])
+            .arg(scripts::format_time(row.expires_at))
+            .arg(scripts::format_time(row.due_at))
             .arg(condition);
-        self.0.connection.run(&call).await
+        self.0.connection.run_script(&call).await
     }
 }
 
@@ -131,7 +133,8 @@ impl KeyNames {
     }
 }
 
-/// Joins kind and key, as `4:task:the key`. The length of the kind makes it unambiguous.
+/// Joins kind and key to a row name, such as `4:task:the key`, where 4 is the length of the kind. A
+/// row name identifies a row in key names, in the index of expiry times and in notifications.
 fn row_name(kind: &str, key: &str) -> String {
     format!("{}:{kind}:{key}", kind.len())
 }
@@ -155,11 +158,12 @@ impl Store for Redis {
         now: u64,
     ) -> BoxFuture<'a, StoreResult<Option<Row>>> {
         Box::pin(async move {
-            let mut read = redis::cmd("HMGET");
-            read.arg(self.0.names.row(&row_name(kind, key)))
+            let mut command = redis::cmd("HMGET");
+            command
+                .arg(self.0.names.row(&row_name(kind, key)))
                 .arg(&scripts::FIELDS);
-            let found = self.0.connection.query(&read).await?;
-            let row = scripts::read(kind, key.to_owned(), found)?;
+            let found = self.0.connection.query(&command).await?;
+            let row = scripts::decode_row(kind, key.to_owned(), found)?;
             Ok(row.filter(|row| row.expires_at.is_none_or(|end| end > now)))
         })
     }
@@ -167,7 +171,7 @@ impl Store for Redis {
     fn replace(&self, row: Row) -> BoxFuture<'_, StoreResult<bool>> {
         Box::pin(async move {
             match row.version.checked_sub(1) {
-                Some(before) => self.put(&scripts::REPLACE, row, before).await,
+                Some(replaced) => self.put(&scripts::REPLACE, row, replaced).await,
                 // Version 0 replaces nothing.
                 None => Ok(false),
             }
@@ -190,8 +194,8 @@ impl Store for Redis {
                 .arg(key)
                 .arg(version)
                 .arg(next)
-                .arg(scripts::time(due_at));
-            self.0.connection.run(&call).await
+                .arg(scripts::format_time(due_at));
+            self.0.connection.run_script(&call).await
         })
     }
 
@@ -213,7 +217,7 @@ impl Store for Redis {
                 .arg(name)
                 .arg(key)
                 .arg(version);
-            self.0.connection.run(&call).await
+            self.0.connection.run_script(&call).await
         })
     }
 
@@ -228,10 +232,10 @@ impl Store for Redis {
             call.arg(self.0.names.row(&row_name(kind, "")))
                 .arg(now)
                 .arg(scripts::limit_to_i64(limit));
-            let found: Vec<(String, FetchedRow)> = self.0.connection.run(&call).await?;
+            let found: Vec<(String, FetchedRow)> = self.0.connection.run_script(&call).await?;
             let rows = found
                 .into_iter()
-                .map(|(key, found)| scripts::read(kind, key, found));
+                .map(|(key, found)| scripts::decode_row(kind, key, found));
             rows.filter_map(Result::transpose).collect()
         })
     }
@@ -248,13 +252,13 @@ impl Store for Redis {
                 .arg(prefix)
                 .arg(now)
                 .arg(scripts::limit_to_i64(limit));
-            self.0.connection.run(&call).await
+            self.0.connection.run_script(&call).await
         })
     }
 
     fn changes(&self, kind: &'static str) -> Changes {
-        // `connect` has waited for the subscription, so it starts now. If the connection is down,
-        // the listener receives `Lagged` once it is restored.
+        // `RedisBuilder::connect` has waited for the subscription, so no change after this call is
+        // missed. If the connection is down, the listener receives `Lagged` once it is restored.
         self.0.listeners.listen(kind)
     }
 

@@ -1,9 +1,10 @@
 //! The store's operations as Lua scripts, which the server runs atomically.
 //!
-//! A row is a hash with [`FIELDS`]: version and times as text, an empty time for never. Two sorted
-//! sets index it: one per kind by `due_at`, whose members are keys, and one by `expires_at`, whose
-//! members are row names. Versions are compared as text and thus exactly. Times are doubles in Lua
-//! and in sorted sets, exact up to 2^53 milliseconds, for the next 285,000 years.
+//! A row is a hash with [`FIELDS`]: the version and the times as text, with an empty text for
+//! never. Two kinds of sorted sets index it: one set per kind by `due_at`, whose members are keys,
+//! and one set by `expires_at`, whose members are [row names](crate::row_name). Versions are
+//! compared as text, which is exact. Times are doubles in Lua and in sorted sets, which are exact
+//! up to 2^53 milliseconds, for the next 285,000 years.
 
 use carryall_store::{Row, StoreError, StoreResult};
 use redis::Script;
@@ -15,34 +16,38 @@ pub(crate) const FIELDS: [&str; 4] = ["version", "value", "expires_at", "due_at"
 /// The [`FIELDS`] of a row; all `None` if there is no such row.
 pub(crate) type FetchedRow = (Option<u64>, Option<Vec<u8>>, Option<String>, Option<String>);
 
-/// Inserts a row. KEYS: row, due, expiries. ARGV: channel, name, key, version, value, expires_at,
-/// due_at, now.
+/// Inserts a row, unless there is one that has not expired.
+///
+/// KEYS: row, due, expiries. ARGV: channel, name, key, version, value, expires_at, due_at, now.
 pub(crate) static INSERT: LazyLock<Script> = LazyLock::new(|| {
-    script(
-        "local ends = redis.call('HGET', KEYS[1], 'expires_at')
-        if ends and (ends == '' or tonumber(ends) > tonumber(ARGV[8])) then return 0 end",
+    write_script(
+        "local expires_at = redis.call('HGET', KEYS[1], 'expires_at')
+        if expires_at and (expires_at == '' or tonumber(expires_at) > tonumber(ARGV[8])) then return 0 end",
     )
 });
 
-/// Replaces a row. As [`INSERT`], with the version to replace instead of `now`.
+/// Replaces a row, if it has the version to replace.
+///
+/// KEYS and ARGV: as for [`INSERT`], with the version to replace instead of now.
 pub(crate) static REPLACE: LazyLock<Script> = LazyLock::new(|| {
-    script("if redis.call('HGET', KEYS[1], 'version') ~= ARGV[8] then return 0 end")
+    write_script("if redis.call('HGET', KEYS[1], 'version') ~= ARGV[8] then return 0 end")
 });
 
-/// Returns a script that writes the row, unless `guard` returns first.
-fn script(guard: &str) -> Script {
-    let put = "
+/// Returns a script that writes a row and publishes the change, unless `guard` returns first. KEYS
+/// and ARGV are those of [`INSERT`].
+fn write_script(guard: &str) -> Script {
+    let write = "
         redis.call('HSET', KEYS[1], 'version', ARGV[4], 'value', ARGV[5], 'expires_at', ARGV[6], 'due_at', ARGV[7])
         if ARGV[6] == '' then redis.call('ZREM', KEYS[3], ARGV[2]) else redis.call('ZADD', KEYS[3], ARGV[6], ARGV[2]) end
         if ARGV[7] == '' then redis.call('ZREM', KEYS[2], ARGV[3]) else redis.call('ZADD', KEYS[2], ARGV[7], ARGV[3]) end
         redis.call('PUBLISH', ARGV[1], ARGV[2])
         return 1";
-    Script::new(&format!("{guard}{put}"))
+    Script::new(&format!("{guard}{write}"))
 }
 
-/// Sets `due_at`. KEYS: row, due. ARGV: key, version, next version, due_at.
+/// Sets `due_at` and the next version, if the row has this version. Publishes nothing.
 ///
-/// Publishes nothing: to listeners, a renewed lease is no change.
+/// KEYS: row, due. ARGV: key, version, next version, due_at.
 pub(crate) static RESCHEDULE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('HGET', KEYS[1], 'version') ~= ARGV[2] then return 0 end
@@ -52,7 +57,9 @@ pub(crate) static RESCHEDULE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Removes a row. KEYS: row, due, expiries. ARGV: channel, name, key, version.
+/// Removes a row, if it has this version.
+///
+/// KEYS: row, due, expiries. ARGV: channel, name, key, version.
 pub(crate) static REMOVE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('HGET', KEYS[1], 'version') ~= ARGV[4] then return 0 end
@@ -64,10 +71,12 @@ pub(crate) static REMOVE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Returns rows that are due. KEYS: due. ARGV: prefix of the row keys of this kind, now, limit.
+/// Returns rows that are due, as keys and [`FIELDS`].
 ///
-/// Removes keys without a row from the index. Only eviction leaves these behind, and they would
-/// take up the limit forever.
+/// Removes keys without a row from the index, which only an eviction leaves behind. Otherwise every
+/// call would find them again, and they could use up the limit.
+///
+/// KEYS: due. ARGV: prefix of the row keys of this kind, now, limit.
 pub(crate) static DUE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local rows = {}
@@ -79,7 +88,9 @@ pub(crate) static DUE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Removes expired rows. KEYS: expiries. ARGV: channel, prefix, now, limit.
+/// Removes expired rows. Returns their number.
+///
+/// KEYS: expiries. ARGV: channel, prefix of the store, now, limit.
 pub(crate) static EXPIRE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local names = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[3], 'LIMIT', 0, ARGV[4])
@@ -96,23 +107,27 @@ pub(crate) static EXPIRE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Formats a time, as the empty string for never.
-pub(crate) fn time(at: Option<u64>) -> String {
+/// Formats a time for a script; never is the empty text.
+pub(crate) fn format_time(at: Option<u64>) -> String {
     at.map(|at| at.to_string()).unwrap_or_default()
 }
 
-fn from_time(text: Option<String>) -> StoreResult<Option<u64>> {
+fn parse_time(text: Option<String>) -> StoreResult<Option<u64>> {
     text.filter(|text| !text.is_empty())
         .map(|text| text.parse().map_err(StoreError::new))
         .transpose()
 }
 
-/// Decodes a row; `None` if there is none.
-pub(crate) fn read(kind: &'static str, key: String, found: FetchedRow) -> StoreResult<Option<Row>> {
+/// Decodes the fields of a row. Returns `None` if there is no such row.
+pub(crate) fn decode_row(
+    kind: &'static str,
+    key: String,
+    found: FetchedRow,
+) -> StoreResult<Option<Row>> {
     let (Some(version), Some(value), expires_at, due_at) = found else {
         return Ok(None);
     };
-    let (expires_at, due_at) = (from_time(expires_at)?, from_time(due_at)?);
+    let (expires_at, due_at) = (parse_time(expires_at)?, parse_time(due_at)?);
     Ok(Some(Row {
         kind,
         key,

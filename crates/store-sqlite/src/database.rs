@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 /// How long an operation waits while another process writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long reading the last change may take. It blocks only while another process recovers the
-/// file.
+/// How long reading the last sequence number may block, which happens only while another process
+/// recovers the file.
 const READER_BUSY_TIMEOUT: Duration = Duration::from_millis(100);
-/// The number of changes kept for other processes. A process further behind receives
-/// `RowChange::Lagged`.
+/// The number of changes kept for other processes. The listeners of a process that is further
+/// behind receive `RowChange::Lagged`.
 const MAX_CHANGES: i64 = 4096;
 /// The number of changes read per query.
 const BATCH: i64 = 512;
@@ -41,7 +41,7 @@ const TABLES: &str = "
     ) STRICT;
 ";
 
-/// The connection that the thread owns.
+/// The connection of the worker thread.
 pub(crate) struct Database {
     connection: Connection,
     /// Whether this connection has written since the last [`Database::has_changed`].
@@ -175,12 +175,13 @@ impl Database {
         self.wrote
     }
 
-    /// Returns the number of the last change.
+    /// Returns the sequence number of the last change.
     pub(crate) fn last_change(&self) -> rusqlite::Result<i64> {
         last_change(&self.connection)
     }
 
-    /// Notifies the listeners of the changes after `from`. Returns the number of the last one.
+    /// Notifies the listeners of the changes after the sequence number `from`. Returns the sequence
+    /// number of the last one.
     pub(crate) fn notify(&self, from: i64, listeners: &ChangeListeners) -> rusqlite::Result<i64> {
         let text = "SELECT seq, kind, key FROM changes WHERE seq > ?1 ORDER BY seq LIMIT ?2";
         let mut statement = self.connection.prepare_cached(text)?;
@@ -204,7 +205,8 @@ impl Database {
     }
 }
 
-/// Returns the number of the last change, even if it has been deleted from the table of changes.
+/// Returns the sequence number of the last change, even if it has been deleted from the table of
+/// changes.
 pub(crate) fn last_change(connection: &Connection) -> rusqlite::Result<i64> {
     let text = "SELECT seq FROM sqlite_sequence WHERE name = 'changes'";
     let last = connection

@@ -25,11 +25,11 @@
 //! power failure may lose the latest writes, but never part of one. The file has to be on a local
 //! disk, which WAL mode requires.
 //!
-//! A dedicated thread owns the connection. SQLite allows one writer at a time, so writes have to be
-//! queued anyway, and waiting for the file's lock blocks neither the async runtime nor its pool of
-//! blocking threads.
+//! A dedicated worker thread owns the connection: SQLite allows one writer at a time, and waiting
+//! for the file's lock must block neither the async runtime nor its pool of blocking threads.
 //!
-//! While there are listeners, the file is polled every 50 ms for changes made by other processes.
+//! Each write appends the changed rows to a table with ascending sequence numbers. While there are
+//! listeners, the thread polls this table every 50 ms for changes made by other processes.
 
 mod database;
 mod rows;
@@ -46,19 +46,20 @@ use tokio::sync::{Semaphore, oneshot};
 use worker::Job;
 
 /// The maximum number of queued operations. Further callers wait for a permit.
-const QUEUE: usize = 1024;
+const MAX_QUEUED: usize = 1024;
 
 /// Keeps rows in a SQLite database. Clones, and all stores opened on the same file, share the rows.
 #[derive(Clone)]
 pub struct Sqlite(Arc<Inner>);
 
 struct Inner {
+    /// The queue of the worker thread.
     jobs: Sender<Job>,
     /// One permit per queued operation.
     permits: Arc<Semaphore>,
     listeners: ChangeListeners,
-    /// A connection of its own to read the number of the last change without waiting for the
-    /// thread. `None` in memory, where only the thread writes.
+    /// A second connection, which reads the sequence number of the last change without waiting for
+    /// the worker thread. `None` in memory, where only the worker thread writes.
     reader: Option<Mutex<Connection>>,
 }
 
@@ -70,8 +71,8 @@ impl Sqlite {
     /// # Errors
     /// When the file cannot be opened, is not a store, or was written by a later version.
     pub fn open(path: impl AsRef<Path>) -> StoreResult<Self> {
-        // SQLite treats some relative names specially; an absolute path is always a file, and the
-        // same one for the second connection.
+        // SQLite treats some relative names specially, for example `:memory:`. An absolute path is
+        // always a file, and both connections open the same one.
         let path = std::path::absolute(path).map_err(StoreError::new)?;
         let database = Database::open(&path)?;
         let reader = database::open_reader(&path).map_err(StoreError::new)?;
@@ -89,7 +90,7 @@ impl Sqlite {
     fn start(database: Database, reader: Option<Connection>) -> StoreResult<Self> {
         let listeners = ChangeListeners::new();
         let jobs = worker::start(database, listeners.clone()).map_err(StoreError::new)?;
-        let permits = Arc::new(Semaphore::new(QUEUE));
+        let permits = Arc::new(Semaphore::new(MAX_QUEUED));
         Ok(Self(Arc::new(Inner {
             jobs,
             permits,
@@ -98,11 +99,11 @@ impl Sqlite {
         })))
     }
 
-    /// Runs `work` on the thread. If the future is dropped before it has a permit, nothing happens;
-    /// afterwards the work runs to completion.
+    /// Runs `operation` on the worker thread. If the future is dropped before it has a permit, the
+    /// operation does not run; afterwards it runs to completion.
     fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Database) -> rusqlite::Result<T> + Send + 'static,
+        operation: impl FnOnce(&mut Database) -> rusqlite::Result<T> + Send + 'static,
     ) -> BoxFuture<'_, StoreResult<T>> {
         Box::pin(async move {
             let permit = Arc::clone(&self.0.permits)
@@ -111,7 +112,8 @@ impl Sqlite {
                 .map_err(StoreError::new)?;
             let (sender, result) = oneshot::channel();
             let job = Job::Run(Box::new(move |database| {
-                drop(sender.send(work(database)));
+                // Fails if the future has been dropped.
+                drop(sender.send(operation(database)));
                 drop(permit);
             }));
             self.0.jobs.send(job).map_err(|_| thread_ended())?;
@@ -190,22 +192,23 @@ impl Store for Sqlite {
 
     fn changes(&self, kind: &'static str) -> Changes {
         let changes = self.0.listeners.listen(kind);
-        // Changes that other processes make from this call on are delivered, also those made before
-        // the thread handles the job. A reader in WAL mode does not block.
-        let from = self.0.reader.as_ref().map(|reader| {
+        // The subscription starts at this call, not when the worker thread handles the job, so the
+        // last change is read here. A reader in WAL mode does not wait for a writer.
+        let last_change = self.0.reader.as_ref().map(|reader| {
             let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
             database::last_change(&reader)
         });
-        let from = match from {
+        let after = match last_change {
             None => None,
             Some(Ok(last)) => Some(last),
             Some(Err(_)) => {
+                // The changes before the job is handled may be missed.
                 self.0.listeners.notify_lagged();
                 None
             }
         };
-        // If the thread has ended, there are no more changes.
-        drop(self.0.jobs.send(Job::Listen(from)));
+        // Fails if the worker thread has ended: then there are no more changes.
+        drop(self.0.jobs.send(Job::Listen { after }));
         changes
     }
 

@@ -1,4 +1,4 @@
-//! The thread that owns the connection.
+//! The worker thread, which owns the connection, runs operations and delivers changes.
 
 use crate::database::Database;
 use carryall_store::ChangeListeners;
@@ -11,8 +11,12 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 pub(crate) enum Job {
     /// Runs an operation, which sends its result itself.
     Run(Box<dyn FnOnce(&mut Database) + Send>),
-    /// Delivers the changes after this one; `None` for those from now on.
-    Listen(Option<i64>),
+    /// Starts to deliver changes for a new listener.
+    Listen {
+        /// The sequence number of the last change before the subscription. `None` if the
+        /// subscription starts when the job is handled.
+        after: Option<i64>,
+    },
 }
 
 /// Starts the thread. It closes the connection and ends when all senders are dropped.
@@ -20,8 +24,8 @@ pub(crate) fn start(
     database: Database,
     listeners: ChangeListeners,
 ) -> std::io::Result<Sender<Job>> {
-    // The senders bound it: see `QUEUE`.
-    let (jobs, received) = channel();
+    // Bounded by the permits of the senders, see `MAX_QUEUED`.
+    let (jobs, receiver) = channel();
     let worker = Worker {
         database,
         listeners,
@@ -30,20 +34,21 @@ pub(crate) fn start(
     };
     std::thread::Builder::new()
         .name("carryall-sqlite".to_owned())
-        .spawn(move || worker.work(&received))?;
+        .spawn(move || worker.run(&receiver))?;
     Ok(jobs)
 }
 
 struct Worker {
     database: Database,
     listeners: ChangeListeners,
-    /// The number of the last change delivered to the listeners; `None` while there are none.
+    /// The sequence number of the last change delivered to the listeners. `None` while there are no
+    /// listeners.
     delivered: Option<i64>,
     polled_at: Instant,
 }
 
 impl Worker {
-    fn work(mut self, jobs: &Receiver<Job>) {
+    fn run(mut self, jobs: &Receiver<Job>) {
         loop {
             let job = if self.delivered.is_some() {
                 jobs.recv_timeout(POLL_INTERVAL.saturating_sub(self.polled_at.elapsed()))
@@ -51,28 +56,32 @@ impl Worker {
                 jobs.recv().map_err(RecvTimeoutError::from)
             };
             match job {
-                Ok(Job::Run(work)) => work(&mut self.database),
-                Ok(Job::Listen(from)) => self.listen(from),
+                Ok(Job::Run(operation)) => operation(&mut self.database),
+                Ok(Job::Listen { after }) => self.listen(after),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            // Own changes are delivered at once, those of other processes at intervals.
             if self.database.wrote() || self.polled_at.elapsed() >= POLL_INTERVAL {
                 self.poll();
             }
         }
     }
 
-    fn listen(&mut self, from: Option<i64>) {
-        // If the last change cannot be read, deliver all of them: duplicates do no harm.
-        let from = from
+    fn listen(&mut self, after: Option<i64>) {
+        // If the last change cannot be read, all changes are delivered: duplicates do no harm.
+        let after = after
             .or_else(|| self.database.last_change().ok())
             .unwrap_or(0);
-        // Other listeners may receive some changes twice, so that the new one misses none.
-        let from = self.delivered.map_or(from, |delivered| delivered.min(from));
-        self.delivered = Some(from);
-        self.notify(from);
+        // The other listeners may receive some changes again, so that the new one misses none.
+        let after = self
+            .delivered
+            .map_or(after, |delivered| delivered.min(after));
+        self.delivered = Some(after);
+        self.notify(after);
     }
 
+    /// Delivers new changes, if there are listeners.
     fn poll(&mut self) {
         self.polled_at = Instant::now();
         let Some(delivered) = self.delivered else {
@@ -85,10 +94,10 @@ impl Worker {
         }
     }
 
-    /// Delivers the changes after `from`. If they cannot be read, the listeners receive
-    /// `RowChange::Lagged`, and the next poll starts from the same change.
-    fn notify(&mut self, from: i64) {
-        match self.database.notify(from, &self.listeners) {
+    /// Delivers the changes after the sequence number `after`. If they cannot be read, the
+    /// listeners receive `RowChange::Lagged`, and the next poll retries.
+    fn notify(&mut self, after: i64) {
+        match self.database.notify(after, &self.listeners) {
             Ok(delivered) => self.delivered = Some(delivered),
             Err(_) => self.listeners.notify_lagged(),
         }

@@ -1,4 +1,4 @@
-//! The change listeners of a store: bounded queues that never delay a writer.
+//! The change listeners of a store. Each has a bounded queue, so that it never delays a writer.
 
 use crate::{Changes, RowChange};
 use futures_core::Stream;
@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
-/// The maximum number of queued changes per listener. One more replaces them all with
-/// [`RowChange::Lagged`].
+/// The maximum number of queued changes per listener. On overflow, the queue is replaced with a
+/// single [`RowChange::Lagged`].
 const MAX_QUEUED: usize = 1024;
 
 /// The listeners of one store in this process. Clones share them.
@@ -21,8 +21,8 @@ const MAX_QUEUED: usize = 1024;
 ///
 /// let listeners = ChangeListeners::new();
 /// let changes = listeners.listen("task");
-/// listeners.notify("task", "42"); // `changes` yields `RowChange::Row("42")`
-/// listeners.notify_lagged(); // and `RowChange::Lagged`, which replaces it
+/// listeners.notify("task", "42"); // Queues `RowChange::Row("42")`.
+/// listeners.notify_lagged(); // Replaces the queue with `RowChange::Lagged`.
 /// # drop(changes);
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -31,7 +31,7 @@ pub struct ChangeListeners(Arc<Mutex<Vec<RegisteredListener>>>);
 #[derive(Debug)]
 struct RegisteredListener {
     kind: &'static str,
-    /// Dangling once the listener was dropped.
+    /// Owned by the stream, so that dropping the stream removes the listener.
     queue: Weak<Mutex<QueuedChanges>>,
 }
 
@@ -64,12 +64,12 @@ impl ChangeListeners {
 
     /// Notifies the listeners of this kind that the row with this key has changed.
     pub fn notify(&self, kind: &str, key: &str) {
-        self.push(|of| of == kind, || RowChange::Row(key.to_owned()));
+        self.push_to(|of| of == kind, || RowChange::Row(key.to_owned()));
     }
 
     /// Notifies all listeners that changes were lost ([`RowChange::Lagged`]).
     pub fn notify_lagged(&self) {
-        self.push(|_| true, || RowChange::Lagged);
+        self.push_to(|_| true, || RowChange::Lagged);
     }
 
     /// Returns whether there is no listener.
@@ -78,7 +78,8 @@ impl ChangeListeners {
         !lock(&self.0).iter().any(RegisteredListener::is_alive)
     }
 
-    fn push(&self, wants: impl Fn(&str) -> bool, change: impl Fn() -> RowChange) {
+    /// Queues a change for the listeners whose kind `wants` accepts.
+    fn push_to(&self, wants: impl Fn(&str) -> bool, change: impl Fn() -> RowChange) {
         let mut wakers = Vec::new();
         lock(&self.0).retain(|listener| {
             let Some(queue) = listener.queue.upgrade() else {
@@ -91,7 +92,7 @@ impl ChangeListeners {
             }
             true
         });
-        // After the lock is released, since a woken task may call `listen` at once.
+        // After the lock is released: a waker may call `listen`.
         wakers.into_iter().for_each(Waker::wake);
     }
 }
@@ -103,6 +104,7 @@ impl RegisteredListener {
 }
 
 impl QueuedChanges {
+    /// Queues a change, unless it is queued already or `Lagged` covers it.
     fn push(&mut self, change: RowChange) {
         if change == RowChange::Lagged || self.changes.len() >= MAX_QUEUED {
             self.changes.clear();

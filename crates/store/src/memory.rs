@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The default limit for all rows together.
 const MAX_BYTES: usize = 512 * 1024 * 1024;
-/// The estimated memory of a row beside its value and its key, which is stored up to four times.
+/// The estimated memory of a row in addition to its value and the copies of its key: one in the
+/// row, one as the key of the map, and one in each index.
 const ROW_OVERHEAD: usize = 256;
 
 /// Keeps rows in memory. Clones share one store.
@@ -30,12 +31,12 @@ type RowKey = (&'static str, String);
 
 #[derive(Debug, Default)]
 struct Rows {
-    rows: HashMap<RowKey, Row>,
+    by_key: HashMap<RowKey, Row>,
     /// The sum of [`size`] over all rows.
     bytes: usize,
-    /// Index of `due_at` by kind.
+    /// The index of `due_at`, per kind.
     due: BTreeSet<(&'static str, u64, String)>,
-    /// Index of `expires_at`.
+    /// The index of `expires_at`.
     expiries: BTreeSet<(u64, &'static str, String)>,
 }
 
@@ -67,7 +68,7 @@ impl Memory {
     /// Returns the number of rows, including expired ones that were not yet removed.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lock().rows.len()
+        self.lock().by_key.len()
     }
 
     /// Returns whether there are no rows.
@@ -97,8 +98,12 @@ impl Memory {
     }
 }
 
+/// The number of places that hold a row's key, see [`ROW_OVERHEAD`].
+const KEY_COPIES: usize = 4;
+
+/// Returns the estimated memory of a row, in bytes.
 fn size(row: &Row) -> usize {
-    ROW_OVERHEAD + 4 * row.key.len() + row.value.len()
+    ROW_OVERHEAD + KEY_COPIES * row.key.len() + row.value.len()
 }
 
 fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, StoreResult<T>> {
@@ -109,7 +114,7 @@ impl Rows {
     /// Inserts or replaces a row. A replacement that is not larger always fits.
     fn put(&mut self, row: Row, max_bytes: usize) -> StoreResult<()> {
         let key = (row.kind, row.key.clone());
-        let (new, old) = (size(&row), self.rows.get(&key).map_or(0, size));
+        let (new, old) = (size(&row), self.by_key.get(&key).map_or(0, size));
         if new > old && (self.bytes - old).saturating_add(new) > max_bytes {
             return Err(StoreError::full(max_bytes));
         }
@@ -119,12 +124,13 @@ impl Rows {
             .extend(row.due_at.map(|at| (row.kind, at, row.key.clone())));
         self.expiries
             .extend(row.expires_at.map(|at| (at, row.kind, row.key.clone())));
-        self.rows.insert(key, row);
+        self.by_key.insert(key, row);
         Ok(())
     }
 
+    /// Removes a row, also from the indexes.
     fn take(&mut self, key: &RowKey) -> Option<Row> {
-        let row = self.rows.remove(key)?;
+        let row = self.by_key.remove(key)?;
         self.bytes -= size(&row);
         if let Some(at) = row.due_at {
             self.due.remove(&(row.kind, at, row.key.clone()));
@@ -144,7 +150,8 @@ impl Store for Memory {
     fn insert(&self, row: Row, now: u64) -> BoxFuture<'_, StoreResult<bool>> {
         self.write(|rows| {
             let key = (row.kind, row.key.clone());
-            if rows.rows.get(&key).is_some_and(|row| !is_expired(row, now)) {
+            let current = rows.by_key.get(&key);
+            if current.is_some_and(|current| !is_expired(current, now)) {
                 return Ok((false, Vec::new()));
             }
             rows.put(row, self.max_bytes)?;
@@ -160,7 +167,7 @@ impl Store for Memory {
     ) -> BoxFuture<'a, StoreResult<Option<Row>>> {
         ready(
             self.lock()
-                .rows
+                .by_key
                 .get(&(kind, key.to_owned()))
                 .filter(|row| !is_expired(row, now))
                 .cloned(),
@@ -170,11 +177,8 @@ impl Store for Memory {
     fn replace(&self, row: Row) -> BoxFuture<'_, StoreResult<bool>> {
         self.write(|rows| {
             let key = (row.kind, row.key.clone());
-            if rows
-                .rows
-                .get(&key)
-                .is_none_or(|there| there.version.checked_add(1) != Some(row.version))
-            {
+            let current = rows.by_key.get(&key);
+            if current.is_none_or(|current| current.version.checked_add(1) != Some(row.version)) {
                 return Ok((false, Vec::new()));
             }
             rows.put(row, self.max_bytes)?;
@@ -189,10 +193,11 @@ impl Store for Memory {
         version: u64,
         due_at: Option<u64>,
     ) -> BoxFuture<'a, StoreResult<bool>> {
+        // Not `write`, which notifies the listeners.
         let mut rows = self.lock();
         let rows = &mut *rows;
         let Some(row) = rows
-            .rows
+            .by_key
             .get_mut(&(kind, key.to_owned()))
             .filter(|row| row.version == version)
         else {
@@ -217,11 +222,8 @@ impl Store for Memory {
     ) -> BoxFuture<'a, StoreResult<bool>> {
         self.write(|rows| {
             let key = (kind, key.to_owned());
-            if rows
-                .rows
-                .get(&key)
-                .is_none_or(|there| there.version != version)
-            {
+            let current = rows.by_key.get(&key);
+            if current.is_none_or(|current| current.version != version) {
                 return Ok((false, Vec::new()));
             }
             rows.take(&key);
@@ -243,7 +245,7 @@ impl Store for Memory {
             .take_while(|(of, at, _)| *of == kind && *at <= now)
             .take(limit);
         ready(
-            due.filter_map(|(kind, _, key)| rows.rows.get(&(*kind, key.clone())).cloned())
+            due.filter_map(|(kind, _, key)| rows.by_key.get(&(*kind, key.clone())).cloned())
                 .collect(),
         )
     }
@@ -279,7 +281,7 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
-    fn now<T>(future: impl Future<Output = T>) -> T {
+    fn completed<T>(future: impl Future<Output = T>) -> T {
         match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(value) => value,
             Poll::Pending => panic!("a future of the in-memory store is always ready"),
@@ -301,25 +303,29 @@ mod tests {
     #[test]
     fn a_full_store_refuses_writes_and_evicts_nothing() {
         let store = Memory::with_max_bytes(2 * (ROW_OVERHEAD + 4) + 1000);
-        assert!(now(store.insert(row("a", 600, 1), 0)).unwrap());
-        let refused = now(store.insert(row("b", 401, 1), 0)).unwrap_err();
+        assert!(completed(store.insert(row("a", 600, 1), 0)).unwrap());
+        let refused = completed(store.insert(row("b", 401, 1), 0)).unwrap_err();
         assert!(refused.is_full(), "{refused}");
-        assert!(now(store.insert(row("b", 400, 1), 0)).unwrap());
-        assert!(now(store.replace(row("b", 401, 2))).unwrap_err().is_full());
+        assert!(completed(store.insert(row("b", 400, 1), 0)).unwrap());
+        assert!(
+            completed(store.replace(row("b", 401, 2)))
+                .unwrap_err()
+                .is_full()
+        );
         assert_eq!(
-            now(store.get("k", "b", 0)).unwrap().unwrap(),
+            completed(store.get("k", "b", 0)).unwrap().unwrap(),
             row("b", 400, 1),
             "nothing was written"
         );
         assert!(
-            now(store.replace(row("b", 300, 2))).unwrap(),
+            completed(store.replace(row("b", 300, 2))).unwrap(),
             "a smaller value always fits"
         );
         assert!(
-            now(store.replace(row("a", 700, 2))).unwrap(),
+            completed(store.replace(row("a", 700, 2))).unwrap(),
             "freed space is available again"
         );
-        assert_eq!(now(store.expire(100, 9)).unwrap(), 2);
+        assert_eq!(completed(store.expire(100, 9)).unwrap(), 2);
         assert_eq!((store.bytes(), store.len()), (0, 0));
     }
 }

@@ -16,35 +16,35 @@ pub struct Row {
     pub kind: &'static str,
     /// The key.
     pub key: String,
-    /// The version. Every replacement increments it by one, and has to name the version it
-    /// replaces.
+    /// The version, for compare-and-swap. Every [`replace`](Store::replace) and
+    /// [`reschedule`](Store::reschedule) increments it by one.
     pub version: u64,
     /// The payload, opaque to the store.
     pub value: Bytes,
-    /// The expiry time in milliseconds since the Unix epoch; `None` for never. An expired row is
-    /// treated as absent.
+    /// The expiry time in milliseconds since the Unix epoch; `None` for never. To
+    /// [`insert`](Store::insert) and [`get`](Store::get), an expired row does not exist.
     pub expires_at: Option<u64>,
-    /// When the row is due, in milliseconds since the Unix epoch; `None` for never. See
-    /// [`Store::due`].
+    /// The time from which [`Store::due`] returns the row, in milliseconds since the Unix epoch;
+    /// `None` for never.
     pub due_at: Option<u64>,
 }
 
-/// A store operation failed. Unless [`is_full`](Self::is_full), a write may or may not have
-/// happened.
+/// The error of a store operation. A write that failed may or may not have happened, unless
+/// [`is_full`](Self::is_full) returns `true`: then nothing was written.
 #[derive(Debug)]
 pub struct StoreError(Cause);
 
 #[derive(Debug)]
 enum Cause {
-    Failed(Box<dyn std::error::Error + Send + Sync>),
-    /// The limit, in bytes.
+    Backend(Box<dyn std::error::Error + Send + Sync>),
+    /// With the limit, in bytes.
     Full(usize),
 }
 
 impl StoreError {
     /// Creates an error of the backend.
     pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self(Cause::Failed(cause.into()))
+        Self(Cause::Backend(cause.into()))
     }
 
     /// Creates the error of a write that would exceed the store's limit of `max_bytes`. Nothing has
@@ -65,7 +65,7 @@ impl StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Cause::Failed(cause) => write!(f, "the store failed: {cause}"),
+            Cause::Backend(cause) => write!(f, "the store failed: {cause}"),
             Cause::Full(max_bytes) => {
                 write!(f, "the store is full: it holds at most {max_bytes} bytes")
             }
@@ -76,7 +76,7 @@ impl fmt::Display for StoreError {
 impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0 {
-            Cause::Failed(cause) => Some(cause.as_ref()),
+            Cause::Backend(cause) => Some(cause.as_ref()),
             Cause::Full(_) => None,
         }
     }
@@ -97,8 +97,8 @@ pub type Changes = Pin<Box<dyn Stream<Item = RowChange> + Send>>;
 
 /// Keeps versioned rows for all replicas of a server.
 ///
-/// Each operation is atomic, and durable once its future has completed, as far as the backend is
-/// durable at all. `now` is in milliseconds since the Unix epoch.
+/// Each operation is atomic. A write is as durable as the backend makes it once its future has
+/// completed. `now` is in milliseconds since the Unix epoch.
 ///
 /// # Cancel safety
 /// A write whose future is dropped has either happened completely or not at all; which of the two
@@ -124,8 +124,9 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// version. Returns `false`, and changes nothing, if the row has another version or does not
     /// exist.
     ///
-    /// Renews leases: the value is neither transferred nor rewritten, however large it is, and
-    /// listeners are not notified, since nothing that they could read has changed.
+    /// A worker leases a row by moving its `due_at` into the future, and calls this method
+    /// repeatedly to renew the lease. The value is therefore neither transferred nor rewritten, and
+    /// listeners are not notified.
     fn reschedule<'a>(
         &'a self,
         kind: &'static str,
@@ -144,7 +145,8 @@ pub trait Store: fmt::Debug + Send + Sync {
         version: u64,
     ) -> BoxFuture<'a, StoreResult<bool>>;
 
-    /// Returns up to `limit` rows whose `due_at` is not later than `now`, earliest first.
+    /// Returns up to `limit` rows whose `due_at` is not later than `now`, earliest first. They may
+    /// include expired rows that [`expire`](Self::expire) has not removed yet.
     fn due(
         &self,
         kind: &'static str,
@@ -161,6 +163,6 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`RowChange::Lagged`]. The stream does not end.
     fn changes(&self, kind: &'static str) -> Changes;
 
-    /// Returns whether other processes see what this one writes.
+    /// Returns whether other processes can read what this one writes.
     fn is_shared(&self) -> bool;
 }

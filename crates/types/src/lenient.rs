@@ -1,7 +1,7 @@
 //! Lenient decoding of valid JSON that serde rejects but other implementations write.
 //!
-//! There are two cases. Both are tried only after strict decoding has failed, so that other text
-//! costs nothing:
+//! Two deviations are repaired, and only after strict decoding has failed, so that regular messages
+//! are decoded only once:
 //!
 //! - **Integers written as `2.0` or `1e3`.** Both are integers in JSON Schema (2020-12 validation,
 //!   section 6.1.1) and in languages with a single number type. The digits are rewritten as text,
@@ -15,13 +15,14 @@ use serde_json::error::Category;
 use serde_json::{Number, Value as JsonValue};
 use std::borrow::Cow;
 
-/// The maximum number of digits of a rewritten integer; `u128` has 39.
+/// The maximum number of digits of a rewritten integer: enough for `u128`, which has 39. Without a
+/// limit, `1e999999999` would be rewritten to a gigabyte of zeros.
 const MAX_DIGITS: usize = 40;
 
 /// Decodes JSON text as `T`. An integer may be written as `2.0` or `1e3`, and an unpaired surrogate
 /// decodes to U+FFFD.
 ///
-/// As fast as `serde_json::from_str`, unless that fails.
+/// Text that `serde_json::from_str` accepts is decoded by it alone.
 ///
 /// # Errors
 /// When the text does not have the shape of `T`.
@@ -35,7 +36,7 @@ pub fn decode_text<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Err
 /// When the value does not have the shape of `T`.
 pub fn decode_value<T: DeserializeOwned>(mut value: JsonValue) -> Result<T, serde_json::Error> {
     T::deserialize(&value).or_else(|error| {
-        if integers_in_value(&mut value) {
+        if convert_integral_floats(&mut value) {
             serde_json::from_value(value)
         } else {
             Err(error)
@@ -43,18 +44,19 @@ pub fn decode_value<T: DeserializeOwned>(mut value: JsonValue) -> Result<T, serd
     })
 }
 
+/// Decodes `text` again after repairing what strict decoding rejected with `error`.
 #[cold]
 fn retry<T: DeserializeOwned>(
     text: &str,
     mut error: serde_json::Error,
 ) -> Result<T, serde_json::Error> {
     let mut text = Cow::Borrowed(text);
-    // At most once per case, in the order in which the errors occur.
+    // One attempt per kind of repair: the text may need both.
     for _ in 0..2 {
         // An unpaired surrogate is a syntax error, a number of the wrong form a data error.
         let repaired = match error.classify() {
             Category::Syntax => replace_lone_surrogates(&text),
-            Category::Data => integers_in_text(&text),
+            Category::Data => rewrite_integers(&text),
             Category::Eof | Category::Io => None,
         };
         let Some(repaired) = repaired else { break };
@@ -70,7 +72,7 @@ fn retry<T: DeserializeOwned>(
 /// there is none.
 #[must_use]
 pub fn replace_lone_surrogates(text: &str) -> Option<String> {
-    let unit = |at: usize| -> Option<u16> {
+    let utf16_escape_at = |at: usize| -> Option<u16> {
         let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
         u16::from_str_radix(digits, 16).ok()
     };
@@ -78,8 +80,8 @@ pub fn replace_lone_surrogates(text: &str) -> Option<String> {
     // In JSON, backslashes occur only within strings.
     while let Some(found) = text[at..].find('\\') {
         at += found;
-        let width = match unit(at) {
-            Some(0xD800..=0xDBFF) if matches!(unit(at + 6), Some(0xDC00..=0xDFFF)) => 12,
+        let length = match utf16_escape_at(at) {
+            Some(0xD800..=0xDBFF) if matches!(utf16_escape_at(at + 6), Some(0xDC00..=0xDFFF)) => 12,
             Some(0xD800..=0xDFFF) => {
                 out.push_str(&text[copied..at]);
                 out.push_str("\\ufffd");
@@ -89,14 +91,14 @@ pub fn replace_lone_surrogates(text: &str) -> Option<String> {
             Some(_) => 6,
             None => 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
         };
-        at += width;
+        at += length;
     }
     (copied > 0).then(|| out + &text[copied..])
 }
 
 /// Rewrites each integer with a fraction or an exponent in a JSON text. Returns `None` if there is
 /// none.
-fn integers_in_text(text: &str) -> Option<String> {
+fn rewrite_integers(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let (mut out, mut copied, mut at) = (String::new(), 0, 0);
     while let Some(byte) = bytes.get(at) {
@@ -155,38 +157,40 @@ fn plain_integer(number: &str) -> Option<String> {
     }
     let leading_zeros = digits.len() - digits.trim_start_matches('0').len();
     let exponent: i64 = exponent.parse().ok()?;
-    // The position of the decimal point, counted from the first nonzero digit.
-    let length = i64::try_from(whole.len()).ok()?.checked_add(exponent)?
+    // The number of digits from the first significant digit to the decimal point. The number is an
+    // integer if these include all significant digits.
+    let integer_digits = i64::try_from(whole.len()).ok()?.checked_add(exponent)?
         - i64::try_from(leading_zeros).ok()?;
-    let length = usize::try_from(length)
+    let integer_digits = usize::try_from(integer_digits)
         .ok()
-        .filter(|length| (significant.len()..=MAX_DIGITS).contains(length))?;
-    Some(format!("{sign}{significant:0<length$}"))
+        .filter(|digits| (significant.len()..=MAX_DIGITS).contains(digits))?;
+    Some(format!("{sign}{significant:0<integer_digits$}"))
 }
 
-/// Converts floats without a fraction to integers. Returns whether there were any. A float beyond
-/// 2^53 becomes its exact integer value.
-fn integers_in_value(value: &mut JsonValue) -> bool {
+/// Converts floats without a fraction to integers, in place. Returns whether there were any. A
+/// float beyond 2^53 becomes its exact integer value.
+fn convert_integral_floats(value: &mut JsonValue) -> bool {
     match value {
-        JsonValue::Number(number) => match integer_of(number) {
+        JsonValue::Number(number) => match integral_float(number) {
             Some(integer) => {
                 *number = integer;
                 true
             }
             None => false,
         },
-        // Not `any`, which stops at the first match.
+        // Not `any`, which would leave the items after the first match unconverted.
         JsonValue::Array(items) => items
             .iter_mut()
-            .fold(false, |found, item| integers_in_value(item) | found),
+            .fold(false, |found, item| convert_integral_floats(item) | found),
         JsonValue::Object(members) => members
             .values_mut()
-            .fold(false, |found, item| integers_in_value(item) | found),
+            .fold(false, |found, item| convert_integral_floats(item) | found),
         _ => false,
     }
 }
 
-fn integer_of(number: &Number) -> Option<Number> {
+/// Returns the integer that a float without a fraction represents.
+fn integral_float(number: &Number) -> Option<Number> {
     /// The first floats beyond the range of `i64` and `u64`.
     const I64_END: f64 = 9_223_372_036_854_775_808.0;
     const U64_END: f64 = 18_446_744_073_709_551_616.0;
@@ -320,7 +324,7 @@ mod tests {
         for value in [json!(2.5), json!(1e19), json!(f64::MAX), json!("2")] {
             assert!(decode_value::<i64>(value).is_err());
         }
-        // The error is about the actual problem, not about what was rewritten.
+        // The error reports the invalid `small`, not the rewritten `signed`.
         let error = decode_text::<All>(r#"{"signed":2.0,"small":"x"}"#)
             .unwrap_err()
             .to_string();

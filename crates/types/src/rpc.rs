@@ -23,13 +23,15 @@ pub enum ProgressToken {
     String(Box<str>),
 }
 
-/// The maximum lengths of a displayed id and a displayed error message, in characters.
+/// The maximum length of an id or progress token in `Display`, in characters.
 const MAX_SHOWN_ID: usize = 128;
+/// The maximum length of an error message in `Display`, in characters.
 const MAX_SHOWN_MESSAGE: usize = 1000;
 
+/// Implements `Display`, `From` and the serde traits for an enum of a `Number` and a `String`.
 macro_rules! string_or_integer {
-    ($name:ident, $expects:literal) => {
-        /// Escaped by [`Printable`], since the other side may choose it.
+    ($name:ident) => {
+        /// Escapes a string with [`Printable`], since the peer may have chosen it.
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self {
@@ -63,11 +65,11 @@ macro_rules! string_or_integer {
         }
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct V;
-                impl Visitor<'_> for V {
+                struct IdVisitor;
+                impl Visitor<'_> for IdVisitor {
                     type Value = $name;
                     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str($expects)
+                        f.write_str("a string or an integer")
                     }
                     fn visit_i64<E: de::Error>(self, n: i64) -> Result<$name, E> {
                         Ok($name::Number(n))
@@ -81,14 +83,14 @@ macro_rules! string_or_integer {
                         Ok($name::String(s.into()))
                     }
                 }
-                deserializer.deserialize_any(V)
+                deserializer.deserialize_any(IdVisitor)
             }
         }
     };
 }
 
-string_or_integer!(RequestId, "a string or an integer");
-string_or_integer!(ProgressToken, "a string or an integer");
+string_or_integer!(RequestId);
+string_or_integer!(ProgressToken);
 
 /// The error codes of this revision (`basic/index#error-codes`).
 pub mod code {
@@ -164,7 +166,8 @@ impl ErrorObject {
     }
 }
 
-/// The message, escaped by [`Printable`] since it may come from the other side, and the code.
+/// Writes the message and the code. The message is escaped with [`Printable`], since it may come
+/// from the peer.
 impl fmt::Display for ErrorObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

@@ -1,23 +1,24 @@
 //! The `tagged!` macro, which declares a union distinguished by its `type` member.
 
-/// Declares a union of `object!` types, with its codec.
+/// Declares a union of types that `object!` declares, and implements `Serialize` and `Deserialize`
+/// for it.
 ///
-/// If `type` comes first, as usual, the rest is decoded directly into the variant. Otherwise the
-/// members before it are buffered. With `else { Unknown(JsonObject) }` an object of an unknown type
-/// is kept as it is; without it, an unknown type is an error.
+/// If `type` is the first member, as usual, the other members are decoded directly into the
+/// variant. Otherwise the whole object is buffered first. With `else { Unknown(JsonObject) }` an
+/// object of an unknown type is kept as it is; without it, an unknown type is an error.
 macro_rules! tagged {
     (
         $(#[$attr:meta])*
         pub enum $name:ident {
             $($(#[$doc:meta])* $variant:ident($ty:ident) = $tag:literal,)+
         }
-        $(else { $(#[$udoc:meta])* $unknown:ident(JsonObject) })?
+        $(else { $(#[$unknown_doc:meta])* $unknown:ident(JsonObject) })?
     ) => {
         $(#[$attr])*
         #[derive(Clone, Debug, PartialEq)]
         pub enum $name {
             $($(#[$doc])* $variant($ty),)+
-            $($(#[$udoc])* $unknown($crate::JsonObject),)?
+            $($(#[$unknown_doc])* $unknown($crate::JsonObject),)?
         }
 
         impl serde::Serialize for $name {
@@ -40,24 +41,24 @@ macro_rules! tagged {
 
             fn from_members<A: serde::de::MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
                 use serde::de::Error as _;
-                let mut before = $crate::JsonObject::new();
+                let mut buffered = $crate::JsonObject::new();
                 while let Some(key) = map.next_key::<$crate::object::MemberKey<'de>>()? {
                     if key.as_str() != "type" {
-                        before.insert(key.into_string(), map.next_value()?);
+                        buffered.insert(key.into_string(), map.next_value()?);
                         continue;
                     }
                     let tag = map.next_value::<$crate::object::MemberKey<'de>>()?;
                     return match tag.as_str() {
-                        $($tag if before.is_empty() => {
+                        $($tag if buffered.is_empty() => {
                             <$ty as $crate::object::FromMembers<'de>>::from_members(map).map(Self::$variant)
                         })+
                         $($tag => {
-                            $crate::tagged::drain(map, &mut before)?;
-                            <$ty as serde::Deserialize>::deserialize($crate::JsonValue::Object(before))
+                            $crate::tagged::buffer_rest(map, &mut buffered)?;
+                            <$ty as serde::Deserialize>::deserialize($crate::JsonValue::Object(buffered))
                                 .map(Self::$variant)
                                 .map_err(A::Error::custom)
                         })+
-                        _ => $crate::tagged::other!(map, before, tag, [$($tag),+] $(, $unknown)?),
+                        _ => $crate::tagged::unknown_type!(map, buffered, tag, [$($tag),+] $(, $unknown)?),
                     };
                 }
                 Err(A::Error::missing_field("type"))
@@ -80,19 +81,21 @@ macro_rules! tagged {
     };
 }
 
-macro_rules! other {
-    ($map:expr, $before:expr, $tag:expr, [$($known:literal),+]) => {
+/// The result of decoding an object whose `type` is none of the known ones: an error, or the object
+/// if the union has a variant for it.
+macro_rules! unknown_type {
+    ($map:expr, $buffered:expr, $tag:expr, [$($known:literal),+]) => {
         Err(A::Error::unknown_variant($tag.as_str(), &[$($known),+]))
     };
-    ($map:expr, $before:expr, $tag:expr, [$($known:literal),+], $unknown:ident) => {{
-        $before.insert("type".to_owned(), $tag.into_string().into());
-        $crate::tagged::drain($map, &mut $before)?;
-        Ok(Self::$unknown($before))
+    ($map:expr, $buffered:expr, $tag:expr, [$($known:literal),+], $unknown:ident) => {{
+        $buffered.insert("type".to_owned(), $tag.into_string().into());
+        $crate::tagged::buffer_rest($map, &mut $buffered)?;
+        Ok(Self::$unknown($buffered))
     }};
 }
 
 /// Moves the remaining members of `map` to `object`.
-pub(crate) fn drain<'de, A: serde::de::MapAccess<'de>>(
+pub(crate) fn buffer_rest<'de, A: serde::de::MapAccess<'de>>(
     mut map: A,
     object: &mut crate::JsonObject,
 ) -> Result<(), A::Error> {
@@ -102,4 +105,4 @@ pub(crate) fn drain<'de, A: serde::de::MapAccess<'de>>(
     Ok(())
 }
 
-pub(crate) use {other, tagged};
+pub(crate) use {tagged, unknown_type};

@@ -1,44 +1,50 @@
-//! Requests that were abandoned without a response: the other side may still be working on them.
+//! Requests that were cancelled and not yet answered: the peer may still be working on them.
 
 use crate::CallerId;
 use std::collections::BTreeMap;
 
-/// Beyond this many, the oldest requests are merged.
-const MAX_KEPT: usize = 1024;
+/// The maximum number of requests that are tracked one by one. Of the oldest ones beyond it, only
+/// the caller is kept.
+const MAX_TRACKED: usize = 1024;
 
-/// The cancelled requests of one channel that were not answered. A server may not have read the
-/// cancellation yet, or may ignore it, so each request counts until its response arrives or the
-/// channel ends.
+/// The cancelled requests of one channel that were not answered.
+///
+/// Decides who may receive a message that names no request: it may belong to a cancelled request of
+/// another caller, since a server may not have read the cancellation yet, or may ignore it. A
+/// request is therefore tracked until its response arrives or the channel ends.
 #[derive(Debug, Default)]
 pub struct Abandoned {
     requests: BTreeMap<i64, CallerId>,
-    older: Older,
+    forgotten: ForgottenCallers,
 }
 
-/// The callers of merged requests, which never end.
+/// The callers of requests that are no longer tracked. Their responses cannot be recognized, so
+/// they stay until the channel ends.
 #[derive(Debug, Default)]
-enum Older {
+enum ForgottenCallers {
     #[default]
     None,
-    Of(CallerId),
-    /// Of callers that are not provably the same.
-    Mixed,
+    One(CallerId),
+    /// Callers that are not provably the same.
+    Several,
 }
 
 impl Abandoned {
     /// Adds a request.
     pub fn insert(&mut self, id: i64, caller: CallerId) {
         self.requests.insert(id, caller);
-        if self.requests.len() <= MAX_KEPT {
+        if self.requests.len() <= MAX_TRACKED {
             return;
         }
         let Some((_, oldest)) = self.requests.pop_first() else {
             return;
         };
-        self.older = match std::mem::take(&mut self.older) {
-            Older::None => Older::Of(oldest),
-            Older::Of(caller) if caller.is_provably_same(&oldest) => Older::Of(caller),
-            Older::Of(_) | Older::Mixed => Older::Mixed,
+        self.forgotten = match std::mem::take(&mut self.forgotten) {
+            ForgottenCallers::None => ForgottenCallers::One(oldest),
+            ForgottenCallers::One(caller) if caller.is_provably_same(&oldest) => {
+                ForgottenCallers::One(caller)
+            }
+            ForgottenCallers::One(_) | ForgottenCallers::Several => ForgottenCallers::Several,
         };
     }
 
@@ -47,21 +53,21 @@ impl Abandoned {
         self.requests.remove(&id).is_some()
     }
 
-    /// Whether there are no such requests.
+    /// Returns whether no cancelled request is unanswered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.requests.is_empty() && matches!(self.older, Older::None)
+        self.requests.is_empty() && matches!(self.forgotten, ForgottenCallers::None)
     }
 
-    /// Whether all of them were provably made by `caller`.
+    /// Returns whether all of them were provably made by `caller`.
     #[must_use]
     pub fn are_provably_of(&self, caller: &CallerId) -> bool {
-        let older = match &self.older {
-            Older::None => true,
-            Older::Of(older) => older.is_provably_same(caller),
-            Older::Mixed => false,
+        let forgotten = match &self.forgotten {
+            ForgottenCallers::None => true,
+            ForgottenCallers::One(forgotten) => forgotten.is_provably_same(caller),
+            ForgottenCallers::Several => false,
         };
-        older
+        forgotten
             && self
                 .requests
                 .values()
@@ -89,7 +95,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn each_request_counts_until_it_is_answered() {
+    fn a_request_is_tracked_until_it_is_answered() {
         let mut abandoned = Abandoned::default();
         abandoned.insert(1, caller(1));
         abandoned.insert(2, caller(2));
@@ -101,8 +107,8 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn merged_requests_are_never_removed() {
-        let count = MAX_KEPT as i64 + 5;
+    fn forgotten_requests_are_never_removed() {
+        let count = MAX_TRACKED as i64 + 5;
         let mut abandoned = Abandoned::default();
         (0..count).for_each(|id| abandoned.insert(id, caller(1)));
         (0..count).for_each(|id| _ = abandoned.answered(id));

@@ -9,7 +9,8 @@ use carryall_types::{JsonObject, JsonValue};
 const MAX_RESOURCES: usize = 256;
 
 impl<'a> SchemaWalk<'a> {
-    pub(super) fn object(
+    /// Reads an object as the subschema `id`, and queues its subschemas.
+    pub(super) fn read_object(
         &mut self,
         object: &'a JsonObject,
         id: NodeId,
@@ -17,15 +18,16 @@ impl<'a> SchemaWalk<'a> {
         outer: SchemaResourceId,
     ) -> Result<(), SchemaProblem> {
         self.ids.insert(std::ptr::from_ref(object), id);
+        // Up to draft 7, the keywords beside a `$ref` are ignored.
         let alone = self.dialect.is_classic() && object.contains_key("$ref");
         let resource = self.resource(object, id, outer, alone)?;
         let mut node = SchemaNode {
             weight: 1,
             ..SchemaNode::default()
         };
-        self.spend(2)?;
+        self.count_bytes(2)?;
         for (keyword, value) in object {
-            self.spend(keyword.len() + 4)?;
+            self.count_bytes(keyword.len() + 4)?;
             if !self.applicator(keyword, value, depth, resource, &mut node)? {
                 self.other(keyword, value, id, depth, resource, &mut node)?;
             }
@@ -33,7 +35,7 @@ impl<'a> SchemaWalk<'a> {
         if self.patterns > MAX_PATTERNS {
             return Err(SchemaProblem::TooLarge("more than 256 regular expressions"));
         }
-        // Keywords beside such a `$ref` are not evaluated, but references may point to them.
+        // Ignored keywords are read nevertheless, since references may point into them.
         self.nodes[id as usize] = if alone {
             SchemaNode {
                 weight: 1,
@@ -60,21 +62,21 @@ impl<'a> SchemaWalk<'a> {
         let inner = depth + 1;
         match (keyword, value) {
             ("allOf" | "anyOf" | "oneOf", JsonValue::Array(schemas)) => {
-                node.same.extend(self.list(schemas, depth, resource)?);
+                node.same.extend(self.add_list(schemas, depth, resource)?);
             }
             ("not" | "if" | "then" | "else", _) => {
                 node.same.push(self.add(value, inner, resource)?)
             }
             ("dependentSchemas" | "dependencies", JsonValue::Object(schemas)) => {
                 node.same.extend(
-                    self.map(schemas, depth, resource)?
+                    self.add_map(schemas, depth, resource)?
                         .into_iter()
                         .map(|(_, id)| id),
                 );
             }
             ("properties", JsonValue::Object(schemas)) => {
                 node.named = self
-                    .map(schemas, depth, resource)?
+                    .add_map(schemas, depth, resource)?
                     .into_iter()
                     .map(|(name, id)| (name.into(), id))
                     .collect();
@@ -83,7 +85,7 @@ impl<'a> SchemaWalk<'a> {
                 self.patterns += schemas.len();
                 node.pattern = true;
                 node.members.extend(
-                    self.map(schemas, depth, resource)?
+                    self.add_map(schemas, depth, resource)?
                         .into_iter()
                         .map(|(_, id)| id),
                 );
@@ -96,7 +98,7 @@ impl<'a> SchemaWalk<'a> {
                 node.members.push(self.add(value, inner, resource)?);
             }
             ("prefixItems" | "items", JsonValue::Array(schemas)) => {
-                node.prefix.extend(self.list(schemas, depth, resource)?);
+                node.prefix.extend(self.add_list(schemas, depth, resource)?);
             }
             ("unevaluatedItems", _) => {
                 node.twice = true;
@@ -114,7 +116,7 @@ impl<'a> SchemaWalk<'a> {
                 self.add(value, inner, resource)?;
             }
             ("$defs" | "definitions", JsonValue::Object(schemas)) => {
-                self.map(schemas, depth, resource)?;
+                self.add_map(schemas, depth, resource)?;
             }
             _ => return Ok(false),
         }
@@ -133,14 +135,14 @@ impl<'a> SchemaWalk<'a> {
     ) -> Result<(), SchemaProblem> {
         match (keyword, value) {
             ("$schema", JsonValue::String(uri)) => {
-                self.data(value, depth)?;
+                self.read_data(value, depth)?;
                 if self.accepted.dialect(uri)? != self.dialect {
                     let why = format!("an embedded schema switches to the dialect {uri:?}");
                     return Err(SchemaProblem::Invalid(why));
                 }
             }
             ("$ref", JsonValue::String(uri)) => {
-                self.data(value, depth)?;
+                self.read_data(value, depth)?;
                 self.references.push(Reference {
                     from,
                     resource,
@@ -149,7 +151,7 @@ impl<'a> SchemaWalk<'a> {
                 });
             }
             (keyword, JsonValue::String(uri)) if Some(keyword) == self.dialect.dynamic_ref() => {
-                self.data(value, depth)?;
+                self.read_data(value, depth)?;
                 if keyword == "$recursiveRef" && uri != "#" {
                     return Err(SchemaProblem::Invalid(format!(
                         "$recursiveRef is {uri:?} and not \"#\""
@@ -163,7 +165,7 @@ impl<'a> SchemaWalk<'a> {
                 });
             }
             ("pattern", JsonValue::String(_)) => {
-                self.data(value, depth)?;
+                self.read_data(value, depth)?;
                 self.patterns += 1;
                 node.pattern = true;
             }

@@ -1,4 +1,5 @@
-//! Finds all subschemas, and enforces the limits on their number, depth and size.
+//! Finds all subschemas, and enforces the limits on their number, their depth and the size of the
+//! schema. [`keywords`](super::keywords) reads the keywords of each.
 
 use super::{NodeId, SchemaNode};
 use crate::dialect::{AcceptedDialects, Dialect};
@@ -6,17 +7,19 @@ use crate::{MAX_BYTES, MAX_DEPTH, MAX_SUBSCHEMAS, SchemaProblem};
 use carryall_types::{JsonObject, JsonValue};
 use std::collections::HashMap;
 
-/// The resource that a subschema belongs to. `None` for a subschema that is reached only by a
-/// reference: its base URI depends on unknown keywords.
+/// The index of the schema resource that a subschema belongs to: the closest enclosing schema with
+/// an identifier. `None` for a subschema below an unknown keyword, which only a `$ref` reaches: the
+/// keyword may change the base URI.
 pub(super) type SchemaResourceId = Option<usize>;
 
-/// The state of reading a schema.
+/// The state of a traversal, with an explicit stack instead of recursion.
 pub(super) struct SchemaWalk<'a> {
     pub(super) dialect: Dialect,
     pub(super) accepted: AcceptedDialects,
     pub(super) nodes: Vec<SchemaNode>,
     /// Subschemas by the address of their object, which is stable while the schema is borrowed.
     pub(super) ids: HashMap<*const JsonObject, NodeId>,
+    /// The stack.
     pub(super) pending: Vec<UnreadSchema<'a>>,
     /// The schema resources: the root, and all subschemas with an identifier.
     pub(super) resources: Vec<SchemaResource<'a>>,
@@ -26,10 +29,13 @@ pub(super) struct SchemaWalk<'a> {
     /// All `$dynamicAnchor` by name. A `$recursiveAnchor` has an empty name.
     pub(super) dynamic: HashMap<&'a str, Vec<NodeId>>,
     pub(super) references: Vec<Reference<'a>>,
+    /// The size of the parts read so far, as compact JSON.
     bytes: usize,
+    /// The number of regular expressions.
     pub(super) patterns: usize,
 }
 
+/// A schema with its own URI.
 pub(super) struct SchemaResource<'a> {
     pub(super) id: Option<&'a str>,
     pub(super) root: &'a JsonObject,
@@ -53,10 +59,8 @@ pub(super) enum UnreadSchema<'a> {
         depth: usize,
         resource: SchemaResourceId,
     },
-    Data {
-        value: &'a JsonValue,
-        depth: usize,
-    },
+    /// The value of a keyword that takes no subschemas.
+    Data { value: &'a JsonValue, depth: usize },
 }
 
 impl<'a> SchemaWalk<'a> {
@@ -82,8 +86,8 @@ impl<'a> SchemaWalk<'a> {
             bytes: 0,
             patterns: 0,
         };
-        walk.object(root, 0, 1, Some(0))?;
-        walk.run()?;
+        walk.read_object(root, 0, 1, Some(0))?;
+        walk.read_pending()?;
         Ok(walk)
     }
 
@@ -96,10 +100,11 @@ impl<'a> SchemaWalk<'a> {
             return Ok(*id);
         }
         let id = self.add(value, 1, None)?;
-        self.run()?;
+        self.read_pending()?;
         Ok(id)
     }
 
+    /// Returns the subschema at the root of a resource.
     pub(super) fn root(&self, resource: usize) -> NodeId {
         self.ids
             .get(&std::ptr::from_ref(self.resources[resource].root))
@@ -107,6 +112,7 @@ impl<'a> SchemaWalk<'a> {
             .unwrap_or(0)
     }
 
+    /// Records that evaluating `from` evaluates `to` on the same value.
     pub(super) fn link(&mut self, from: NodeId, to: NodeId) {
         let same = &mut self.nodes[from as usize].same;
         if !same.contains(&to) {
@@ -118,7 +124,7 @@ impl<'a> SchemaWalk<'a> {
         self.nodes
     }
 
-    fn run(&mut self) -> Result<(), SchemaProblem> {
+    fn read_pending(&mut self) -> Result<(), SchemaProblem> {
         while let Some(pending) = self.pending.pop() {
             match pending {
                 UnreadSchema::Schema {
@@ -127,10 +133,10 @@ impl<'a> SchemaWalk<'a> {
                     depth,
                     resource,
                 } => {
-                    self.object(object, id, depth, resource)?;
+                    self.read_object(object, id, depth, resource)?;
                 }
                 UnreadSchema::Schema { value, depth, .. } | UnreadSchema::Data { value, depth } => {
-                    self.data(value, depth)?
+                    self.read_data(value, depth)?
                 }
             }
         }
@@ -161,7 +167,8 @@ impl<'a> SchemaWalk<'a> {
         Ok(id)
     }
 
-    pub(super) fn list(
+    /// Queues the subschemas in an array.
+    pub(super) fn add_list(
         &mut self,
         schemas: &'a [JsonValue],
         depth: usize,
@@ -173,33 +180,38 @@ impl<'a> SchemaWalk<'a> {
             .collect()
     }
 
-    pub(super) fn map(
+    /// Queues the subschemas in an object, and returns them by name.
+    pub(super) fn add_map(
         &mut self,
         schemas: &'a JsonObject,
         depth: usize,
         resource: SchemaResourceId,
     ) -> Result<Vec<(&'a str, NodeId)>, SchemaProblem> {
-        self.spend(2)?;
+        self.count_bytes(2)?;
         let mut ids = Vec::with_capacity(schemas.len().min(MAX_SUBSCHEMAS));
         for (name, schema) in schemas {
-            self.spend(name.len() + 4)?;
+            self.count_bytes(name.len() + 4)?;
             ids.push((name.as_str(), self.add(schema, depth + 1, resource)?));
         }
         Ok(ids)
     }
 
-    pub(super) fn data(&mut self, value: &'a JsonValue, depth: usize) -> Result<(), SchemaProblem> {
-        // Later passes recurse into data as well, so its depth is limited together with that of the
-        // schemas around it.
+    /// Reads a value that contains no subschemas, to limit its size and depth.
+    pub(super) fn read_data(
+        &mut self,
+        value: &'a JsonValue,
+        depth: usize,
+    ) -> Result<(), SchemaProblem> {
+        // Cloning and compiling the schema recurse into data as well.
         if depth > 2 * MAX_DEPTH {
             return Err(SchemaProblem::TooDeep);
         }
         match value {
-            JsonValue::Null | JsonValue::Bool(_) => self.spend(4),
-            JsonValue::Number(number) => self.spend(number.to_string().len()),
-            JsonValue::String(text) => self.spend(text.len() + 2),
+            JsonValue::Null | JsonValue::Bool(_) => self.count_bytes(4),
+            JsonValue::Number(number) => self.count_bytes(number.to_string().len()),
+            JsonValue::String(text) => self.count_bytes(text.len() + 2),
             JsonValue::Array(items) => {
-                self.spend(2 + items.len())?;
+                self.count_bytes(2 + items.len())?;
                 self.pending
                     .extend(items.iter().map(|value| UnreadSchema::Data {
                         value,
@@ -208,9 +220,9 @@ impl<'a> SchemaWalk<'a> {
                 Ok(())
             }
             JsonValue::Object(members) => {
-                self.spend(2)?;
+                self.count_bytes(2)?;
                 for (name, value) in members {
-                    self.spend(name.len() + 4)?;
+                    self.count_bytes(name.len() + 4)?;
                     self.pending.push(UnreadSchema::Data {
                         value,
                         depth: depth + 1,
@@ -221,7 +233,8 @@ impl<'a> SchemaWalk<'a> {
         }
     }
 
-    pub(super) fn spend(&mut self, bytes: usize) -> Result<(), SchemaProblem> {
+    /// Adds to the size of the schema as compact JSON.
+    pub(super) fn count_bytes(&mut self, bytes: usize) -> Result<(), SchemaProblem> {
         self.bytes += bytes;
         if self.bytes > MAX_BYTES {
             Err(SchemaProblem::TooLarge("more than 256 KiB"))

@@ -1,4 +1,4 @@
-//! Connecting to a server at a URL or in a child process.
+//! [`connect`]: connects to a server at a URL, or to one that it starts as a child process.
 
 use ::http::{HeaderName, HeaderValue};
 use carryall_client::{Client, ClientBuilder, ClientError};
@@ -13,11 +13,11 @@ use std::time::Duration;
 #[cfg(feature = "legacy")]
 use carryall_legacy::call::{DualEraOptions, Era, EraCache, SessionScope};
 
-/// Connects to a server: the endpoint at a URL, or a [`ServerCommand`] to start.
+/// Connects to a server at a URL, or starts a [`ServerCommand`] and connects to it.
 ///
-/// With the feature `legacy`, servers of every revision are understood. The era of a server is
-/// detected with `server/discover`: over HTTP at the first request, on stdio before this future
-/// completes. [`Client::era`] returns the result.
+/// With the feature `legacy`, the server may be of any revision. The client detects the era of the
+/// server (2026-07-28 and later, or earlier) with `server/discover`: over HTTP at the first
+/// request, on stdio before this future completes. [`Client::era`] returns the result.
 ///
 /// ```no_run
 /// # async fn run() -> carryall::Result<()> {
@@ -27,8 +27,8 @@ use carryall_legacy::call::{DualEraOptions, Era, EraCache, SessionScope};
 /// ```
 ///
 /// # Errors
-/// Awaiting the result fails for a text that is not a URL, a header or token that cannot be sent,
-/// and a process that does not start or does not complete its handshake.
+/// Awaiting the result fails if the URL, a header or the token is not valid, or if the process does
+/// not start or does not complete the handshake.
 pub fn connect(target: impl Into<Target>) -> Connect {
     let (destination, error) = match target.into() {
         Target::Url(url) => match HttpClient::builder(&url) {
@@ -51,15 +51,15 @@ pub fn connect(target: impl Into<Target>) -> Connect {
     }
 }
 
-/// Where a server is.
+/// The server to connect to.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Target {
-    /// At a URL.
+    /// The HTTP endpoint at a URL.
     Url(String),
-    /// Behind an HTTP client with settings of its own.
+    /// The endpoint of an HTTP client that is already configured.
     Http(HttpClient),
-    /// In a child process that is started.
+    /// A child process to start.
     #[cfg(unix)]
     Process(ServerCommand),
 }
@@ -89,13 +89,14 @@ impl From<ServerCommand> for Target {
     }
 }
 
-/// A [`Target`] whose URL has been parsed.
+/// A [`Target`] with its URL parsed.
 #[derive(Debug)]
 enum Destination {
     Url(Box<HttpClientBuilder>),
     Http(HttpClient),
     #[cfg(unix)]
     Process(ServerCommand),
+    /// The target or a setting is not valid; [`Connect::error`] tells why.
     Invalid,
 }
 
@@ -104,7 +105,7 @@ enum Destination {
 #[derive(Debug)]
 pub struct Connect {
     destination: Destination,
-    /// The first setting that cannot be used, reported when the connection is awaited.
+    /// The first error in the target or a setting, returned when the connection is awaited.
     error: Option<ClientError>,
     client: ClientBuilder,
     #[cfg(feature = "legacy")]
@@ -112,8 +113,8 @@ pub struct Connect {
 }
 
 impl Connect {
-    /// The client to build: its name, handlers and limits. Its service, server id and header
-    /// mirroring are set by the connection. [`Client::builder`] unless set.
+    /// Sets the builder of the client, with its name, handlers and limits. The connection overrides
+    /// its service, server id and header mirroring. Default: [`Client::builder`].
     pub fn client(mut self, client: ClientBuilder) -> Self {
         self.client = client;
         self
@@ -121,66 +122,69 @@ impl Connect {
 
     /// Sends `Authorization: Bearer` with `token` on each request. For URLs only.
     pub fn bearer(self, token: &str) -> Self {
-        self.http(|builder| builder.bearer(token).map_err(|error| error.to_string()))
+        self.configure_http(|builder| builder.bearer(token).map_err(|error| error.to_string()))
     }
 
-    /// Sends a header on each request. For URLs only. Headers that the binding itself defines, such
+    /// Sends a header on each request. For URLs only. Headers that the transport sets itself, such
     /// as `Mcp-Method`, cannot be set.
     pub fn header(self, name: &str, value: &str) -> Self {
-        self.http(|builder| {
+        self.configure_http(|builder| {
             let name =
                 HeaderName::try_from(name).map_err(|_| format!("{name:?} is not a header name"))?;
-            // The value may be a secret, so it is not repeated.
+            // The value may be a secret, so the error does not contain it.
             let mut value = HeaderValue::try_from(value)
-                .map_err(|_| format!("the value of the header {name} cannot be sent"))?;
+                .map_err(|_| format!("the value of the header {name} is not valid"))?;
             value.set_sensitive(true);
             Ok(builder.header(name, value))
         })
     }
 
-    /// How long connecting may take, TLS handshake included. For URLs only. 10 s unless set.
+    /// Sets how long connecting may take, including the TLS handshake. For URLs only.
+    /// Default: 10 s.
     pub fn connect_timeout(self, limit: Duration) -> Self {
-        self.http(|builder| Ok(builder.connect_timeout(limit)))
+        self.configure_http(|builder| Ok(builder.connect_timeout(limit)))
     }
 
     /// Trusts the certificates in `pem` in addition to those of the platform. For URLs only; needs
     /// the feature `tls`.
     #[cfg(feature = "tls")]
     pub fn extra_roots(self, pem: &[u8]) -> Self {
-        self.http(|builder| Ok(builder.extra_roots(pem)))
+        self.configure_http(|builder| Ok(builder.extra_roots(pem)))
     }
 
-    /// The era to speak, instead of detecting it.
+    /// Sets the era of the server. Default: the client detects it.
     #[cfg(feature = "legacy")]
     pub fn era(mut self, era: Era) -> Self {
         self.options = self.options.era(era);
         self
     }
 
-    /// Which callers share a session with a server of an earlier revision. Matters to clients that
-    /// call on behalf of others. [`SessionScope::Principal`] unless set.
+    /// Sets which callers share a session with a server of an earlier revision. This matters for
+    /// clients that send requests on behalf of several users. Default: [`SessionScope::Principal`].
     #[cfg(feature = "legacy")]
     pub fn session_scope(mut self, scope: SessionScope) -> Self {
         self.options = self.options.session_scope(scope);
         self
     }
 
-    /// Where to cache the eras of servers. Nothing is cached unless set.
+    /// Sets the cache for the detected eras of servers. Default: none.
     #[cfg(feature = "legacy")]
     pub fn era_cache(mut self, cache: EraCache) -> Self {
         self.options = self.options.era_cache(cache);
         self
     }
 
-    /// How long a server on stdio may leave `server/discover` unanswered before it is also sent
-    /// `ping`, which servers of every revision answer. 1 s unless set.
+    /// Sets how long to wait for a server on stdio to answer `server/discover`, before the client
+    /// also sends `ping`, which servers of every revision answer. Default: 1 s.
     #[cfg(feature = "legacy")]
     pub fn probe_timeout(mut self, limit: Duration) -> Self {
         self.options = self.options.probe_timeout(limit);
         self
     }
 
-    fn http(
+    /// Changes the HTTP settings. If that fails, or the target has no HTTP settings, keeps the
+    /// error for when the connection is awaited.
+    fn configure_http(
         mut self,
         configure: impl FnOnce(HttpClientBuilder) -> Result<HttpClientBuilder, String>,
     ) -> Self {
@@ -199,13 +203,14 @@ impl Connect {
             Destination::Invalid => return self,
             Destination::Http(_) => {
                 self.destination = Destination::Invalid;
-                "settings of the connection belong into `HttpClient::builder` when an HTTP client is given"
+                "the HTTP client is already built; make this setting on `HttpClient::builder`"
                     .into()
             }
             #[cfg(unix)]
             Destination::Process(_) => {
                 self.destination = Destination::Invalid;
-                "a server on stdio has no HTTP settings; pass credentials in its environment".into()
+                "a server on stdio has no HTTP settings; pass credentials in environment variables"
+                    .into()
             }
         };
         self.error.get_or_insert(ClientError::Request(error));

@@ -1,5 +1,5 @@
-//! The one file that joins the eras: it gives servers and clients, which speak 2026-07-28, the
-//! adapters of `carryall-legacy` for earlier revisions.
+//! Support for both eras: combines servers and clients, which speak 2026-07-28, with the adapters
+//! of `carryall-legacy` for earlier revisions. Only this module constructs the adapters.
 
 #[cfg(feature = "client")]
 use carryall_client::{Client, ClientBuilder, ClientError};
@@ -15,10 +15,10 @@ use tower_service::Service;
 /// Returns an HTTP endpoint that serves clients of every revision with any service, such as a
 /// gateway. For a [`Server`](carryall_server::Server), use [`endpoint`](crate::endpoint) instead.
 ///
-/// Unlike [`endpoint`](crate::endpoint), nothing is derived from `service`. Replicas need the same
-/// keyring in `options`, a server name if other services use that keyring
-/// ([`serve::LegacyOptions::server_name`]), and a [`serve::SessionBus`]. What has to end when the endpoint
-/// [closes](Endpoint::close) is passed to [`Endpoint::on_close`].
+/// Unlike [`endpoint`](crate::endpoint), this takes no settings from `service`. Replicas need the
+/// same keyring in `options`, a [`serve::SessionBus`], and, if other services use that keyring, a
+/// server name ([`serve::LegacyOptions::server_name`]). If anything has to end when the endpoint
+/// [closes](Endpoint::close), pass a callback to [`Endpoint::on_close`].
 ///
 /// ```no_run
 /// use carryall::LegacyOptions;
@@ -41,7 +41,8 @@ where
     Endpoint::new(service).fallback(Arc::new(fallback))
 }
 
-/// Returns what a server on stdio or a socket needs to serve clients of earlier revisions too; see
+/// Returns the fallback with which a server on stdio or a socket also serves clients of earlier
+/// revisions; see
 /// [`StdioServer::fallback`](carryall_transport::stdio::StdioServer::fallback).
 ///
 /// ```no_run
@@ -63,9 +64,9 @@ where
     serve::lines(service, options)
 }
 
-/// Lets the handlers of `client` answer the requests of legacy servers, as they answer the input
-/// requests of modern ones, and declares the client's capabilities to those servers.
-/// [`connect`](crate::connect) does this by itself.
+/// Lets the input handlers of `client` also answer the requests that legacy servers send, and
+/// declares the capabilities of `client` to those servers.
+/// [`connect`](crate::connect) calls it automatically.
 ///
 /// ```
 /// use carryall::transport::HttpClient;
@@ -93,11 +94,10 @@ pub fn with_input_handlers(
     options.input_handler(handler)
 }
 
-/// The options for serving clients of earlier revisions that follow from how `server` is built:
-/// sessions are sealed with its keyring and bound to its name, and its replicas share what a session
-/// needs through its store.
+/// Returns the options for serving clients of earlier revisions, from the settings of `server`: its
+/// name and keyring seal the sessions, and its replicas share sessions through its store.
 #[cfg(feature = "server")]
-pub(crate) fn options_of(server: &carryall_server::Server) -> serve::LegacyOptions {
+pub(crate) fn legacy_options(server: &carryall_server::Server) -> serve::LegacyOptions {
     let mut options = serve::LegacyOptions::default().server_name(server.name());
     if let Some(keyring) = server.keyring() {
         options = options.keyring(keyring.as_ref().clone());
@@ -116,9 +116,9 @@ pub(crate) fn connect_http(
 ) -> Result<Client, ClientError> {
     let url = http.url();
     let service = call::DualEraHttp::new(http, with_input_handlers(options, &client));
-    let detected = service.clone();
+    let detector = service.clone();
     client
-        .era_from(move || detected.decision())
+        .era_from(move || detector.decision())
         .service(carryall_proto::SharedService::new_boxed(service))
         .server_id(url)
         .mirror_headers(true)
@@ -133,9 +133,9 @@ pub(crate) async fn connect_process(
 ) -> Result<Client, ClientError> {
     let options = with_input_handlers(options, &client);
     let service = call::DualEraStdio::spawn(command, options).await?;
-    let detected = service.clone();
+    let detector = service.clone();
     client
-        .era_from(move || detected.decision())
+        .era_from(move || detector.decision())
         .service(service)
         .build()
 }

@@ -1,4 +1,4 @@
-//! Serving a [`Server`] in one line.
+//! Functions that serve a [`Server`] over HTTP or stdio with a single call.
 
 #[cfg(feature = "legacy")]
 use crate::dual_era;
@@ -9,13 +9,14 @@ use carryall_transport::stdio::StdioServer;
 use tokio::net::ToSocketAddrs;
 use tokio::task::JoinSet;
 
-/// Serves a server over Streamable HTTP on `address`, with the endpoint at `/mcp`, until the process
-/// receives Ctrl-C or SIGTERM. Then subscriptions are closed, and calls in flight have
-/// [`HttpServer::drain_timeout`] to finish.
+/// Serves a server over Streamable HTTP on `address`, with the endpoint at `/mcp`, until the
+/// process receives Ctrl-C or SIGTERM. Then it closes subscriptions and waits for calls in flight,
+/// up to the default of [`HttpServer::drain_timeout`].
 ///
-/// With the feature `legacy`, clients of every revision are served. On a loopback address only
-/// requests from this machine are accepted; see [`HttpServer`] for everything that can be set. The
-/// server's background work ([`Server::maintain`]) is done as long as it is served.
+/// With the feature `legacy`, this serves clients of every revision. On a loopback address, only
+/// requests from this machine are accepted. While serving, this also runs the server's background
+/// work ([`Server::maintain`]). To change settings of the listener, use [`endpoint`] with
+/// [`HttpServer::run_endpoint`].
 ///
 /// # Errors
 /// When the server is not valid or the address cannot be bound.
@@ -34,14 +35,14 @@ where
 
 /// Returns the HTTP endpoint of a server as a service that any HTTP server can run.
 ///
-/// What legacy clients need is derived from the server: their sessions are sealed with its
-/// [keyring](carryall_server::ServerBuilder::keyring), and if it is
-/// [`replicated`](carryall_server::ServerBuilder::replicated), replicas share what a session needs
-/// through its [store](carryall_server::ServerBuilder::store). When the endpoint
+/// With the feature `legacy`, the endpoint also serves clients of earlier revisions. It seals their
+/// sessions with the [keyring](carryall_server::ServerBuilder::keyring) of the server. If the
+/// server is [`replicated`](carryall_server::ServerBuilder::replicated), the replicas share the
+/// sessions through its [store](carryall_server::ServerBuilder::store). When the endpoint
 /// [closes](Endpoint::close), subscriptions end.
 ///
-/// The endpoint does not do the server's background work, which a server with replicas or with
-/// tasks needs: build the server first, and spawn [`Server::maintain`].
+/// The endpoint does not run the background work that a server with replicas or with tasks needs.
+/// Build the server first, and spawn [`Server::maintain`] as below.
 ///
 /// ```no_run
 /// use carryall::{Server, tool};
@@ -73,17 +74,20 @@ where
 {
     let server = server.try_into().map_err(Into::into)?;
     #[cfg(feature = "legacy")]
-    return Ok(with_legacy_options(&server, dual_era::options_of(&server)));
+    return Ok(dual_era_endpoint(
+        &server,
+        dual_era::legacy_options(&server),
+    ));
     #[cfg(not(feature = "legacy"))]
     {
-        let closing = server.clone();
+        let to_close = server.clone();
         let endpoint = Endpoint::new(server.into_shared());
-        Ok(endpoint.on_close(move || closing.close_subscriptions()))
+        Ok(endpoint.on_close(move || to_close.close_subscriptions()))
     }
 }
 
-/// Like [`endpoint`], with changes to how legacy clients are served: `configure` receives the
-/// options that were derived from the server.
+/// Like [`endpoint`], with other options for legacy clients: `configure` receives the options that
+/// [`endpoint`] would use, and returns the ones to use instead.
 ///
 /// ```
 /// # fn run(server: carryall::Server) -> carryall::Result<()> {
@@ -103,21 +107,22 @@ where
     S::Error: Into<BoxError>,
 {
     let server = server.try_into().map_err(Into::into)?;
-    let options = configure(dual_era::options_of(&server));
-    Ok(with_legacy_options(&server, options))
+    let options = configure(dual_era::legacy_options(&server));
+    Ok(dual_era_endpoint(&server, options))
 }
 
+/// Returns an endpoint for clients of every revision.
 #[cfg(feature = "legacy")]
-fn with_legacy_options(server: &Server, options: crate::LegacyOptions) -> Endpoint {
-    let closing = server.clone();
+fn dual_era_endpoint(server: &Server, options: crate::LegacyOptions) -> Endpoint {
+    let to_close = server.clone();
     let endpoint = dual_era::service_endpoint(server.clone().into_shared(), options);
-    endpoint.on_close(move || closing.close_subscriptions())
+    endpoint.on_close(move || to_close.close_subscriptions())
 }
 
 /// Serves one client on this process's standard input and output until the input ends.
 ///
-/// With the feature `legacy`, the client may be of any revision. The server's background work
-/// ([`Server::maintain`]) is done as long as it is served.
+/// With the feature `legacy`, the client may be of any revision. While serving, this also runs the
+/// server's background work ([`Server::maintain`]).
 ///
 /// # Errors
 /// When the server is not valid, the streams are in use already, or one of them fails.
@@ -132,13 +137,13 @@ where
     #[cfg(feature = "legacy")]
     let stdio = stdio.fallback(dual_era::legacy_channels(
         server.clone(),
-        dual_era::options_of(&server),
+        dual_era::legacy_options(&server),
     ));
     stdio.run(server.into_shared()).await?;
     Ok(())
 }
 
-/// Does the server's background work until the set is dropped.
+/// Spawns the server's background work. Dropping the returned set aborts it.
 fn spawn_maintenance(server: &Server) -> JoinSet<()> {
     let mut maintenance = JoinSet::new();
     maintenance.spawn(server.maintain());
@@ -158,5 +163,6 @@ async fn shutdown_signal() {
             return;
         }
     }
+    // Not Unix, or no handler for SIGTERM could be installed.
     let _ = tokio::signal::ctrl_c().await;
 }

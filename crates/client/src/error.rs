@@ -1,4 +1,4 @@
-//! Errors of requests, grouped by whose fault they are.
+//! [`ClientError`] and the errors that it groups by origin.
 
 use crate::text::text_of;
 use carryall_proto::{BoxError, CallError};
@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 /// Why a request has no result.
 ///
-/// What the server said ([`Server`](Self::Server), [`Tool`](Self::Tool)) is kept apart from what
-/// happened in the client or on the connection (`basic/index#error-codes`).
+/// Errors that the server reported ([`Server`](Self::Server), [`Tool`](Self::Tool)) are separate
+/// from errors in the client or on the connection (`basic/index#error-codes`).
 ///
 /// ```no_run
 /// # use carryall_client::{Client, ClientError, VersionError};
@@ -28,9 +28,10 @@ pub enum ClientError {
     /// The server answered with a JSON-RPC error.
     Server(ErrorObject),
     /// The tool was executed and reported a failure (`isError`). Only requests for a typed value
-    /// turn this into an error; the content is meant for the model (`server/tools#error-handling`).
+    /// return this error. Others return the result, because its content is meant for the model
+    /// (`server/tools#error-handling`).
     Tool(Box<CallToolResult>),
-    /// The task that the call became was cancelled.
+    /// The server ran the call as a task, and the task was cancelled.
     #[non_exhaustive]
     TaskCancelled {
         /// The id of the task.
@@ -38,7 +39,7 @@ pub enum ClientError {
         /// The status message of the task.
         message: Option<String>,
     },
-    /// There is no response: the server is unreachable, the connection broke, the request timed
+    /// No response was received: the server is unreachable, the connection broke, the request timed
     /// out, or the endpoint does not speak MCP.
     Call(CallError),
     /// The server's response cannot be used.
@@ -63,7 +64,7 @@ pub enum ResponseError {
         /// The violation.
         reason: String,
     },
-    /// The result does not have the type asked for.
+    /// The result cannot be decoded to the requested type.
     #[non_exhaustive]
     Decode {
         /// The method of the request.
@@ -84,7 +85,7 @@ pub enum ResponseError {
     /// A list exceeds the limits of this client in pages, items or bytes.
     #[non_exhaustive]
     ListTooLong {
-        /// The method that lists.
+        /// The method of the request, for example `tools/list`.
         method: Method,
         /// The limit exceeded.
         reason: String,
@@ -121,7 +122,7 @@ pub enum InputError {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum VersionError {
-    /// The two lists of versions have none in common.
+    /// Client and server have listed their versions, and no version is in both lists.
     #[non_exhaustive]
     NoneInCommon {
         /// The versions of this client.
@@ -135,7 +136,7 @@ pub enum VersionError {
 }
 
 impl ClientError {
-    /// Returns the JSON-RPC error of the server, if that is the cause.
+    /// Returns the JSON-RPC error if the server answered with one.
     #[must_use]
     pub fn server(&self) -> Option<&ErrorObject> {
         match self {
@@ -144,15 +145,15 @@ impl ClientError {
         }
     }
 
-    /// Returns the code of the server's JSON-RPC error, if that is the cause.
+    /// Returns the code of the JSON-RPC error if the server answered with one.
     #[must_use]
     pub fn code(&self) -> Option<i64> {
         self.server().map(|error| error.code)
     }
 
-    /// Returns whether the server does not have the resource. Servers of earlier revisions report
-    /// that with `-32002`, the only code of that range with a meaning (`basic/index#error-codes`);
-    /// this revision uses `-32602` with the URI in `data`.
+    /// Returns whether the server does not have the requested resource. This revision reports that
+    /// with `-32602` and the URI in `data`; earlier revisions with `-32002`
+    /// (`basic/index#error-codes`).
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         let Self::Server(error) = self else {
@@ -177,7 +178,7 @@ impl ClientError {
         self.code() == Some(code::METHOD_NOT_FOUND)
     }
 
-    /// Returns whether the server refused the parameters.
+    /// Returns whether the server rejected the parameters.
     #[must_use]
     pub fn is_invalid_params(&self) -> bool {
         self.code() == Some(code::INVALID_PARAMS)
@@ -200,8 +201,8 @@ impl ClientError {
         }
     }
 
-    /// Returns the capabilities that the server requires with `-32021`, for example
-    /// `{"sampling": {}}`.
+    /// Returns the client capabilities that the server requires and this client has not declared
+    /// (error code `-32021`), for example `{"sampling": {}}`.
     #[must_use]
     pub fn required_capabilities(&self) -> Option<JsonObject> {
         let error = self
@@ -265,7 +266,7 @@ impl fmt::Display for ResponseError {
             }
             Self::Decode { method, reason } => write!(
                 f,
-                "the result of {} does not have the type asked for: {reason}",
+                "the result of {} cannot be decoded to the requested type: {reason}",
                 method.as_str()
             ),
             Self::OutputSchema { tool, reason } => write!(
@@ -302,9 +303,9 @@ impl fmt::Display for VersionError {
         match self {
             Self::NoneInCommon { ours, theirs } => write!(
                 f,
-                "no protocol version in common: this client speaks {}, the server {}",
-                list(ours),
-                list(theirs)
+                "no protocol version in common: this client supports {}, the server supports {}",
+                join_versions(ours),
+                join_versions(theirs)
             ),
             Self::NotModern(cause) => write!(
                 f,
@@ -314,9 +315,9 @@ impl fmt::Display for VersionError {
     }
 }
 
-fn list(versions: &[String]) -> String {
+fn join_versions(versions: &[String]) -> String {
     if versions.is_empty() {
-        "none that it names".into()
+        "(none listed)".into()
     } else {
         versions.join(", ")
     }
@@ -326,7 +327,8 @@ impl std::error::Error for ClientError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Server(error) => Some(error),
-            // `Display` of these is that of the group, so the source is the group's.
+            // `Display` prints the inner error, so the source is that of the inner error. Otherwise
+            // a report of the whole chain would print the inner error twice.
             Self::Input(error) => error.source(),
             Self::Version(error) => error.source(),
             _ => None,

@@ -1,4 +1,4 @@
-//! Requests, to be configured and awaited.
+//! [`Request`], which is configured and then awaited, and the outcome of a single round of it.
 
 use crate::ClientError;
 use crate::call::outcome::{InterimResult, RawOutcome};
@@ -21,8 +21,8 @@ use std::time::Duration;
 
 /// A request. It is sent when it is awaited, and cancelled when its future is dropped.
 ///
-/// Awaiting it resolves to the complete result; the client's handlers provide the input that the
-/// server asks for. [`once`](Self::once) stops at such a question instead, and
+/// The future resolves to the complete result. If the server asks for input, the handlers of the
+/// client provide it. [`once`](Self::once) returns such a question to the caller instead, and
 /// [`stream`](Self::stream) yields progress and log messages as they arrive.
 ///
 /// ```no_run
@@ -59,7 +59,8 @@ impl<R> Request<R> {
         }
     }
 
-    /// Accepts results of every declared type, as text.
+    /// Returns the result as JSON text. Besides complete results, accepts the result types of
+    /// declared extensions.
     pub(crate) fn raw(mut self) -> Self {
         if let Ok(spec) = &mut self.spec {
             spec.raw = true;
@@ -103,7 +104,7 @@ impl<R> Request<R> {
         self.map_options(CallOptions::retry_idempotent)
     }
 
-    /// Sets how often the server may ask for input; see [`CallOptions::max_rounds`].
+    /// Sets how many times the server may ask for input; see [`CallOptions::max_rounds`].
     pub fn max_rounds(self, rounds: usize) -> Self {
         self.map_options(|options| options.max_rounds(rounds))
     }
@@ -118,7 +119,7 @@ impl<R> Request<R> {
         self.map_options(|options| options.on_progress(f))
     }
 
-    /// Sets the callback for the task that the call becomes; see [`CallOptions::on_task`].
+    /// Sets the callback for when the server runs the call as a task; see [`CallOptions::on_task`].
     pub fn on_task(self, f: impl Fn(&Task) + Send + Sync + 'static) -> Self {
         self.map_options(|options| options.on_task(f))
     }
@@ -154,20 +155,24 @@ impl<R> Request<R> {
 }
 
 impl Request<CallToolResult> {
-    /// Resolves to the value of the result instead of the result: `structuredContent` as `T`, else
-    /// the text as JSON, else, if `T` is a string, the text itself. A failed tool becomes
-    /// [`ClientError::Tool`], a value of another type
-    /// [`ResponseError::Decode`](crate::ResponseError::Decode).
+    /// Resolves to a value instead of the [`CallToolResult`]. The value is decoded from
+    /// `structuredContent` if the result has it, otherwise from the text as JSON, otherwise, if `T`
+    /// is a string, it is the text itself.
+    ///
+    /// If the tool reports a failure, the error is [`ClientError::Tool`]. If the value is not a
+    /// `T`, it is [`ResponseError::Decode`](crate::ResponseError::Decode).
     pub fn typed<T: DeserializeOwned + Send + 'static>(self) -> Request<ToolValue<T>> {
         self.decode_as()
     }
 }
 
 impl<R: FromResult> Request<R> {
-    /// Runs a single round: the outcome may be a question for the user or the handle of a task.
+    /// Runs a single round. The outcome may be the complete result, the input that the server asks
+    /// for, or the handle of a task.
     ///
-    /// For hosts that ask users in their own time or store task ids. The capabilities must be
-    /// declared with [`ClientBuilder::capabilities`](crate::ClientBuilder::capabilities) and
+    /// Meant for hosts that ask the user later or outside of this future, or that store task ids.
+    /// The client has to declare the capabilities itself, with
+    /// [`ClientBuilder::capabilities`](crate::ClientBuilder::capabilities) and
     /// [`ClientBuilder::tasks`](crate::ClientBuilder::tasks). Dropping the future cancels the
     /// request.
     ///
@@ -276,24 +281,27 @@ pub enum RoundOutcome<R: FromResult> {
     Task(Box<TaskHandle>),
 }
 
-/// The input that a server asks for, and the means to answer. The server keeps no state meanwhile:
-/// the answer may be sent minutes later, or never.
+/// The input that a server asks for. Answer it with [`answer`](Self::answer). The server keeps no
+/// state between rounds, so the answer may be sent minutes later, or never.
 #[derive(Debug)]
 pub struct InputRequired<R> {
     requests: InputRequests,
+    /// `requestState`, which the next round sends back.
     state: Option<RawJson>,
+    /// The request to send again with the responses.
     retry: Request<R>,
 }
 
 impl<R: FromResult> InputRequired<R> {
-    /// Returns the input requests, in the server's order. If there are none, the server only asks
-    /// to repeat the request with its state.
+    /// Returns the input requests, in the order in which the server sent them. If there are none,
+    /// the server only asks the client to repeat the request with the server's state.
     #[must_use]
     pub fn requests(&self) -> &InputRequests {
         &self.requests
     }
 
-    /// Returns the request of the next round, with `responses` under the keys of their requests.
+    /// Returns the request of the next round. Each response has the key of the input request that
+    /// it answers.
     pub fn answer(self, responses: impl Into<InputResponses>) -> Request<R> {
         let Self {
             requests: _,
@@ -305,7 +313,9 @@ impl<R: FromResult> InputRequired<R> {
                 let responses = Some(responses).filter(|responses| responses.as_str() != "{}");
                 retry.round = Some(RoundInput { responses, state });
             }
-            Err(error) => retry.spec = Err(ClientError::Request(format!("the inputs: {error}"))),
+            Err(error) => {
+                retry.spec = Err(ClientError::Request(format!("input responses: {error}")))
+            }
         }
         retry
     }

@@ -108,7 +108,7 @@ impl Catalogue {
         let mut unknown = Vec::new();
         for key in self.completions.keys() {
             let argument = &key.argument;
-            match &key.of {
+            match &key.target {
                 CompletionTarget::Prompt(name) => match self.prompts.find(name) {
                     None => unknown.push(format!("completion of prompt {name:?}: no such prompt")),
                     Some(prompt) if !prompt.accepts_argument(argument) => unknown.push(format!(

@@ -1,4 +1,5 @@
-//! From a [`Call`] to its [`Reply`](carryall_proto::Reply): finds and runs what answers it.
+//! Routes each [`Call`] by its method, and returns the future of its
+//! [`Reply`](carryall_proto::Reply).
 
 mod completions;
 pub(crate) mod concurrency;
@@ -43,7 +44,7 @@ pub(crate) struct Dispatcher {
 pub(crate) struct DispatchLimits {
     pub(crate) concurrency: Arc<ConcurrencyLimit>,
     pub(crate) handler_timeout: Option<Duration>,
-    /// The most resources that one subscription may name.
+    /// Maximum number of resources that one subscription may name.
     pub(crate) max_resource_subscriptions: usize,
     pub(crate) completion_rate: RateLimit,
 }
@@ -64,13 +65,15 @@ impl Dispatcher {
         }
     }
 
-    /// Answers one call.
+    /// Answers one call. An error or a panic before the handler runs becomes an error response.
     pub(crate) fn answer(self: &Arc<Self>, call: Call) -> ServerFuture {
         let id = call.id().clone();
         let routed = catch_panic(|| self.route(call)).unwrap_or_else(Err);
         routed.unwrap_or_else(|error| ServerFuture::ready(Response::error(id, error)))
     }
 
+    /// Returns the future that answers the call. A method of a feature that the server does not
+    /// have is rejected as an unknown method.
     fn route(self: &Arc<Self>, call: Call) -> Result<ServerFuture, ErrorObject> {
         let features = self.catalogue.features();
         let is_offered = match call.method() {
@@ -81,6 +84,7 @@ impl Dispatcher {
                 features.resources
             }
             Method::CompletionComplete => features.completions,
+            // The Tasks extension has the only other methods.
             Method::Other(_) => self.tasks.is_some(),
         };
         if !is_offered {
@@ -110,17 +114,18 @@ impl Dispatcher {
             return Err(errors::method_not_found(call.method().as_str()));
         };
         let (answer, id) = (tasks.answer(&call)?, call.id().clone());
-        let replied = async move {
+        let reply = async move {
             Ok(match answer.await {
                 Ok(result) => Response::result(call.id().clone(), result),
                 Err(error) => Response::error(call.id().clone(), error),
             }
             .into())
         };
-        Ok(ServerFuture::layered(Box::pin(replied), id))
+        Ok(ServerFuture::layered(Box::pin(reply), id))
     }
 
-    /// Runs the handler of a prompt, a resource or a completion.
+    /// Runs the handler of a prompt, a resource, a completion or a list of instances. Tools have
+    /// their own path, because a tool call can become a task.
     fn run<F, Fut>(&self, call: Call, handler: F) -> Result<ServerFuture, ErrorObject>
     where
         F: FnOnce(Ctx) -> Fut,
@@ -135,7 +140,7 @@ impl Dispatcher {
         )))
     }
 
-    /// Takes a permit to run a handler.
+    /// Takes a permit to run a handler. Fails if too many handlers are running.
     fn acquire(&self) -> Result<Permit, ErrorObject> {
         self.limits.concurrency.acquire().ok_or_else(errors::busy)
     }
@@ -148,18 +153,20 @@ impl Dispatcher {
     }
 }
 
-/// The sealer, if all replicas have its keys.
+/// Returns the sealer, unless its keys are ephemeral: then other replicas, and this server after a
+/// restart, could not open what it seals.
 fn usable_sealer(environment: &Environment) -> Option<&Sealer> {
     Some(&environment.sealer).filter(|sealer| !sealer.keys().is_ephemeral())
 }
 
-/// The result of a handler, as it was written.
-fn written(result: Result<RawJson, WriteError>) -> Result<RawJson, HandlerError> {
+/// Reports a result that cannot be serialized as an internal error of the handler.
+fn map_write_error(result: Result<RawJson, WriteError>) -> Result<RawJson, HandlerError> {
     result.map_err(HandlerError::internal)
 }
 
-/// The error for content of a handler that the client could not read.
-fn malformed(why: &'static str) -> HandlerError {
+/// Logs that a handler returned content that violates the protocol, and returns the error that the
+/// client receives.
+fn malformed_content(why: &'static str) -> HandlerError {
     tracing::error!(why, "a handler returned malformed content");
     HandlerError::protocol(ErrorObject::internal())
 }

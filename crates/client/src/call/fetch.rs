@@ -1,4 +1,4 @@
-//! Fetches one result from the cache or the server.
+//! Fetches the result of one round of a request, from the cache or from the server.
 
 use super::attempt::AttemptCount;
 use super::outcome::{AcceptedTypes, RawOutcome};
@@ -15,12 +15,12 @@ use carryall_types::{Method, RawJson, TASKS_EXTENSION};
 #[derive(Debug)]
 pub(crate) struct Fetched {
     pub(crate) outcome: RawOutcome,
-    /// Whether it comes from the cache.
+    /// Whether the outcome comes from the cache.
     pub(crate) cached: bool,
 }
 
 impl ScopedCore {
-    /// Fetches one result, which may be a request for input.
+    /// Fetches the result of one round, which may be a request for input.
     pub(crate) async fn fetch(
         &self,
         spec: &mut RequestSpec,
@@ -29,8 +29,8 @@ impl ScopedCore {
         attempts: &mut AttemptCount,
     ) -> Result<Fetched, ClientError> {
         options.check()?;
-        let cache = self.cache_key(spec, round);
-        if let Some((view, key)) = &cache
+        let cache_slot = self.cache_slot(spec, round);
+        if let Some((view, key)) = &cache_slot
             && !options.no_cache
             && let Some(result) = view.get(key)
         {
@@ -39,11 +39,13 @@ impl ScopedCore {
                 cached: true,
             });
         }
-        let epoch = cache.as_ref().map(|(view, _)| view.epoch());
+        // Read before sending, so that `put` rejects the result if the cache is invalidated
+        // meanwhile.
+        let epoch = cache_slot.as_ref().map(|(view, _)| view.epoch());
         let result = self.send(spec, round, options, attempts).await?;
         let outcome = RawOutcome::classify(&spec.method, result, self.accepted_types(spec))?;
         if let (RawOutcome::Complete(result), Some((view, key)), Some(epoch)) =
-            (&outcome, cache, epoch)
+            (&outcome, cache_slot, epoch)
         {
             view.put(key, result, epoch);
         }
@@ -53,7 +55,7 @@ impl ScopedCore {
         })
     }
 
-    /// Fetches the text of a complete result.
+    /// Fetches a complete result as JSON text. Any other outcome is an error.
     pub(crate) async fn fetch_text(
         &self,
         method: Method,
@@ -68,7 +70,8 @@ impl ScopedCore {
         fetched.outcome.into_complete(&spec.method)
     }
 
-    /// Typed requests accept tasks, raw ones the types of extensions.
+    /// Returns the result types that the request accepts. A typed request accepts tasks, if the
+    /// client has declared them. A raw request accepts the result types of extensions.
     fn accepted_types(&self, spec: &RequestSpec) -> AcceptedTypes<'_> {
         if spec.raw {
             AcceptedTypes {
@@ -83,13 +86,15 @@ impl ScopedCore {
         }
     }
 
-    fn cache_key(
+    /// Returns where the result is cached, or `None` if it must not be cached.
+    fn cache_slot(
         &self,
         spec: &RequestSpec,
         round: Option<&RoundInput>,
     ) -> Option<(CacheView, CacheKey)> {
-        // The inputs of a round are not part of the key (`server/utilities/caching#cache-key`), so
-        // the results of rounds are not cached.
+        // The cache key does not contain the input of a round
+        // (`server/utilities/caching#cache-key`), so the result of a request with input is not
+        // cached.
         if round.is_some() || !spec.method.is_cacheable() {
             return None;
         }

@@ -174,7 +174,7 @@ impl TaskHandle {
         let responses = provide_inputs(&self.task.core.config, new).await?;
         let responses: InputResponses = responses
             .decode()
-            .map_err(|error| ClientError::Request(format!("the inputs: {error}")))?;
+            .map_err(|error| ClientError::Request(format!("input responses: {error}")))?;
         self.task.update(responses).await?;
         provided.extend(keys);
         Ok(true)

@@ -7,17 +7,28 @@ use crate::call::handler_error::HandlerError;
 use carryall_types::{CompleteRequestParams, Completion};
 use std::collections::HashMap;
 
-/// The most values that one answer may hold (`server/utilities/completion`).
+/// Maximum number of values in one response (`server/utilities/completion`).
 const MAX_VALUES: usize = 100;
 
-/// What a completion is asked for. The last parameter of its handler.
+/// The input of a completion handler, which takes it as its last parameter.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct CompletionQuery {
-    /// What the user has typed of the value.
+    /// The text that the user has typed so far.
     pub value: String,
-    /// The values of other arguments or variables that the user has chosen already.
+    /// The values that other arguments or variables already have, by name.
     pub resolved: HashMap<String, String>,
+}
+
+impl CompletionQuery {
+    pub(crate) fn from_params(params: &CompleteRequestParams) -> Self {
+        let context = params.context.as_ref();
+        let resolved = context.and_then(|context| context.arguments.clone());
+        Self {
+            value: params.argument.value.clone(),
+            resolved: resolved.unwrap_or_default().into_iter().collect(),
+        }
+    }
 }
 
 impl FromInput<CompletionQuery, ViaInput> for CompletionQuery {
@@ -28,16 +39,18 @@ impl FromInput<CompletionQuery, ViaInput> for CompletionQuery {
 
 pub(crate) type CompletionHandler = ErasedHandler<CompletionQuery, Suggestions>;
 
-/// The argument or variable that a completion is for.
+/// The argument of a prompt, or the variable of a template, that a handler completes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CompletionKey {
-    pub(crate) of: CompletionTarget,
+    pub(crate) target: CompletionTarget,
     pub(crate) argument: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum CompletionTarget {
+    /// A prompt, by its name.
     Prompt(String),
+    /// A resource template, by its URI template.
     Template(String),
 }
 
@@ -49,17 +62,17 @@ pub struct Suggestions {
 }
 
 impl Suggestions {
-    /// Sets how many there are in total, if that is more than are given.
+    /// Sets how many values match in total, if the handler returns only some of them.
     #[must_use]
     pub fn total(mut self, total: u64) -> Self {
         self.total = Some(total);
         self
     }
 
-    /// Keeps at most 100 values; `total` and `hasMore` say that there are more.
+    /// Keeps the first [`MAX_VALUES`] values. `total` and `hasMore` tell the client about the rest.
     pub(crate) fn into_completion(mut self) -> Completion {
-        let given = self.values.len();
-        let total = self.total.unwrap_or(given as u64).max(given as u64);
+        let given = self.values.len() as u64;
+        let total = self.total.unwrap_or(given).max(given);
         self.values.truncate(MAX_VALUES);
         let has_more = total > self.values.len() as u64;
         let mut completion = Completion::new(self.values);
@@ -78,13 +91,14 @@ impl<T: Into<String>> FromIterator<T> for Suggestions {
     }
 }
 
-/// What the handler of a completion may return: suggested values, the most relevant first.
+/// Implemented by the types that a completion handler may return: suggested values, the most
+/// relevant first.
 #[diagnostic::on_unimplemented(
     message = "the handler of a completion cannot return `{Self}`",
     note = "it returns `Suggestions`, a `Vec` of strings, or a `Result` of one of them"
 )]
 pub trait IntoSuggestions {
-    /// Converts it to suggestions.
+    /// Converts the return value to suggestions.
     ///
     /// # Errors
     /// When the handler failed.
@@ -135,13 +149,4 @@ pub fn matching<'a>(candidates: impl IntoIterator<Item = &'a str>, typed: &str) 
         }
     }
     prefixes.into_iter().chain(others).collect()
-}
-
-pub(crate) fn query(params: &CompleteRequestParams) -> CompletionQuery {
-    let context = params.context.as_ref();
-    let resolved = context.and_then(|context| context.arguments.clone());
-    CompletionQuery {
-        value: params.argument.value.clone(),
-        resolved: resolved.unwrap_or_default().into_iter().collect(),
-    }
 }

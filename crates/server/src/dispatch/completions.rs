@@ -1,9 +1,9 @@
 //! `completion/complete`.
 
 use super::handler_future::ServerFuture;
-use super::{Dispatcher, params, written};
+use super::{Dispatcher, map_write_error, params};
 use crate::call::errors;
-use crate::catalogue::completion::{self, CompletionKey, CompletionTarget};
+use crate::catalogue::completion::{CompletionKey, CompletionQuery, CompletionTarget};
 use carryall_proto::Call;
 use carryall_types::{CompleteRequestParams, CompleteResult, CompletionReference, ErrorObject};
 use std::time::Instant;
@@ -36,7 +36,7 @@ impl Dispatcher {
             }
         };
         let key = CompletionKey {
-            of: target,
+            target,
             argument: argument.clone(),
         };
         let handler = catalogue.completions.get(&key).cloned();
@@ -47,14 +47,14 @@ impl Dispatcher {
             .completion_rate
             .admit(Instant::now())
             .map_err(|wait| errors::rate_limited("completions", wait))?;
-        let query = completion::query(&params);
+        let query = CompletionQuery::from_params(&params);
         self.run(call, move |ctx| async move {
             let suggestions = match handler {
                 Some(handler) => handler.call(ctx.clone(), query).await?,
                 None => Default::default(),
             };
             let result = CompleteResult::new(suggestions.into_completion());
-            written(ctx.environment().results.result("complete", &result, None))
+            map_write_error(ctx.environment().results.result("complete", &result, None))
         })
     }
 }

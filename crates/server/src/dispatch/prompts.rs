@@ -1,7 +1,7 @@
 //! `prompts/get`.
 
 use super::handler_future::ServerFuture;
-use super::{Dispatcher, malformed, params, written};
+use super::{Dispatcher, malformed_content, map_write_error, params};
 use crate::call::errors;
 use crate::call::handler_error::HandlerError;
 use crate::catalogue::content;
@@ -34,10 +34,10 @@ impl Dispatcher {
                 .messages
                 .iter_mut()
                 .map(|message| &mut message.content);
-            content::complete(blocks).map_err(malformed)?;
+            content::complete(blocks).map_err(malformed_content)?;
             let meta = result.meta.take();
             let results = &ctx.environment().results;
-            written(results.result("complete", &result, meta.as_ref()))
+            map_write_error(results.result("complete", &result, meta.as_ref()))
         })
     }
 }

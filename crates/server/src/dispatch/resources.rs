@@ -1,7 +1,7 @@
 //! `resources/read`.
 
 use super::handler_future::ServerFuture;
-use super::{Dispatcher, malformed, params, written};
+use super::{Dispatcher, malformed_content, map_write_error, params};
 use crate::call::handler_error::HandlerError;
 use crate::catalogue::content;
 use crate::catalogue::uri::is_uri;
@@ -28,14 +28,14 @@ impl Dispatcher {
         self.run(call, move |ctx| async move {
             let contents = entry.resource.handler.call(ctx.clone(), variables).await?;
             let contents = contents.resolve(&uri, entry.mime_type.as_deref());
-            content::check_contents(&contents).map_err(malformed)?;
+            content::check_contents(&contents).map_err(malformed_content)?;
             let mut result = ReadResourceResult::new(contents);
             result.ttl_ms = entry.resource.cache.ttl_ms;
             result.cache_scope = entry.resource.cache.scope;
             if entry.resource.access.is_restricted() {
                 result.cache_scope = CacheScope::Private;
             }
-            written(ctx.environment().results.result("complete", &result, None))
+            map_write_error(ctx.environment().results.result("complete", &result, None))
         })
     }
 }

@@ -174,7 +174,7 @@ impl ServerBuilder {
 
     fn complete<H, M>(
         mut self,
-        of: CompletionTarget,
+        target: CompletionTarget,
         argument: impl Into<String>,
         handler: H,
     ) -> Self
@@ -186,7 +186,7 @@ impl ServerBuilder {
         let handler = ErasedHandler::new(handler, IntoSuggestions::into_suggestions);
         self.catalogue
             .completions
-            .insert(CompletionKey { of, argument }, handler);
+            .insert(CompletionKey { target, argument }, handler);
         self
     }
 

@@ -1,4 +1,4 @@
-//! The worker of one task: polls the handler, holds the lease, and writes what the task comes to.
+//! The worker of one task: polls the handler, renews the lease, and stores the outcome.
 
 use super::record::{KIND, TaskRecord};
 use super::task_store::{TaskStore, UpdateError};
@@ -27,25 +27,28 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-/// The least time between two writes that only set the status message.
+/// Minimum time between two writes that only set the status message.
 const MESSAGE_INTERVAL: Duration = Duration::from_millis(250);
-/// The first and the longest pause between attempts while the store fails.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// Delays between attempts while the store fails. The delay doubles with each attempt.
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(50);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(2);
 
-/// Works on one task under a lease. It writes only while the lease has its fencing token.
+/// Works on one task under a lease. Each write requires that the stored task still has the fencing
+/// token of this worker: another worker that takes over the task replaces the token.
 pub(super) struct TaskWorker {
     tasks: Arc<TaskStore>,
     id: String,
     fencing_token: u32,
-    /// The newest version of the row that this worker has seen.
+    /// The latest version of the row that this worker has read or written.
     version: AtomicU64,
     /// Expiry time of the task, in milliseconds since the epoch.
     expires_at: Option<u64>,
-    /// The caller that the task's writes are accounted to. Unknown for a task that was taken over
-    /// and has no principal.
+    /// The caller whose storage quota the task counts against. `None` if this worker took over a
+    /// task that has no principal.
     accountable: Option<Caller>,
+    /// Counts the task against a limit until the worker is dropped.
     _reservation: Option<Reservation>,
-    /// Counts the times that the row may have changed.
+    /// Incremented when another request may have changed the row; see [`wake`](Self::wake).
     changes: watch::Sender<u64>,
     message: Mutex<StatusMessage>,
 }
@@ -59,16 +62,18 @@ struct StatusMessage {
 
 /// Why a worker could not write.
 enum WorkerError {
-    /// The task was cancelled, has ended, or was taken over by another worker.
+    /// The task was cancelled, has ended, has expired, or was taken over by another worker.
     LeaseLost,
-    /// The task would keep more than it may.
+    /// The task would exceed the storage quota of its caller or of the server, or the store is
+    /// full.
     TooLarge,
 }
 
 impl From<WorkerError> for HandlerError {
     fn from(error: WorkerError) -> Self {
         match error {
-            // The handler is about to be dropped; only tasks that it has spawned see this.
+            // `poll_handler` is about to drop the handler. Only Tokio tasks that the handler has
+            // spawned can receive this error.
             WorkerError::LeaseLost => Self::protocol(ErrorObject::internal()),
             WorkerError::TooLarge => Self::protocol(errors::task_too_large()),
         }
@@ -76,7 +81,7 @@ impl From<WorkerError> for HandlerError {
 }
 
 impl TaskWorker {
-    /// A worker on the task of this row, with this lease.
+    /// Creates the worker for the task in `row`, which has a lease with `fencing_token`.
     pub(super) fn new(tasks: Arc<TaskStore>, row: &Row, fencing_token: u32) -> Self {
         Self {
             tasks,
@@ -91,7 +96,8 @@ impl TaskWorker {
         }
     }
 
-    /// Sets the caller that the task is accounted to, and what to release when this worker ends.
+    /// Sets the caller whose storage quota the task counts against, and a reservation to release
+    /// when this worker is dropped.
     pub(super) fn account_to(&mut self, caller: Caller, reservation: Option<Reservation>) {
         (self.accountable, self._reservation) = (Some(caller), reservation);
     }
@@ -112,6 +118,7 @@ impl TaskWorker {
         }
     }
 
+    /// Runs the handler. Returns `None` if the lease is lost first, which drops the handler.
     async fn poll_handler(
         &self,
         ctx: &Ctx,
@@ -134,32 +141,35 @@ impl TaskWorker {
         }
     }
 
-    /// Renews the lease at intervals. Returns when it is lost.
+    /// Renews the lease at intervals, and checks it whenever the row may have changed. Returns when
+    /// the lease is lost.
     async fn hold_lease(&self) {
         let mut interval = tokio::time::interval(self.tasks.options.lease / 3);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         interval.tick().await;
         let mut changes = self.changes.subscribe();
         if *changes.borrow() > 0 {
+            // The worker was woken before it subscribed.
             changes.mark_changed();
         }
         loop {
-            let held = tokio::select! {
+            let checked = tokio::select! {
                 _ = changes.changed() => self.read().await.map(drop),
                 _ = interval.tick() => self.renew_lease().await,
             };
-            if matches!(held, Err(WorkerError::LeaseLost)) {
+            if matches!(checked, Err(WorkerError::LeaseLost)) {
                 return;
             }
         }
     }
 
-    /// Renews the lease, without writing the value unless there is a status message.
+    /// Renews the lease. Updates only the expiry of the lease in the row, unless a status message
+    /// waits to be written.
     async fn renew_lease(&self) -> Result<(), WorkerError> {
         if self.message.lock().unwritten.is_some() {
             return self.update(None, |_| {}).await.map(drop);
         }
-        // The store would renew an expired row too, until it is removed.
+        // The store would also renew a row that has expired but is not removed yet.
         if self.expires_at.is_some_and(|at| at <= now()) {
             return Err(WorkerError::LeaseLost);
         }
@@ -174,7 +184,8 @@ impl TaskWorker {
                 self.version.store(version + 1, Ordering::Relaxed);
                 return Ok(());
             }
-            // The row was written meanwhile, or the reply to this very renewal was lost.
+            // The row has another version: another request wrote it, or an earlier attempt of this
+            // renewal succeeded but its reply was lost.
             self.read().await?;
         }
     }
@@ -183,7 +194,7 @@ impl TaskWorker {
         now().saturating_add(millis(self.tasks.options.lease))
     }
 
-    /// Reads the task.
+    /// Reads the task and remembers its version. Fails if the lease is lost.
     async fn read(&self) -> Result<TaskRecord, WorkerError> {
         let row = self
             .retry_until_ok(|| self.tasks.rows().get(KIND, &self.id, now()))
@@ -200,8 +211,8 @@ impl TaskWorker {
         record.fencing_token() == self.fencing_token && !record.status.is_terminal()
     }
 
-    /// Updates the task, retrying until the store does. Writes the status message and renews the
-    /// lease at the same time.
+    /// Applies `change` to the task and stores it, with retries for as long as the store fails. The
+    /// same write stores a waiting status message and renews the lease.
     async fn update(
         &self,
         accountable: Option<&Caller>,
@@ -212,7 +223,7 @@ impl TaskWorker {
             message.written_at = Some(Instant::now());
             message.unwritten.take()
         };
-        let mut pause = PAUSES.0;
+        let mut delay = FIRST_RETRY_DELAY;
         loop {
             let updated = self.tasks.update(&self.id, accountable, |record| {
                 if !self.holds_lease(record) {
@@ -232,33 +243,33 @@ impl TaskWorker {
                 }
                 Ok(None) => return Err(WorkerError::LeaseLost),
                 Err(UpdateError::TooLarge) => return Err(WorkerError::TooLarge),
-                Err(UpdateError::Store(error)) => pause = self.back_off(pause, &error).await,
+                Err(UpdateError::Store(error)) => delay = self.back_off(delay, &error).await,
             }
         }
     }
 
-    /// Retries an operation of the store until it succeeds.
+    /// Runs an operation of the store until it succeeds.
     async fn retry_until_ok<'a, T>(
         &'a self,
         operation: impl Fn() -> carryall_store::BoxFuture<'a, StoreResult<T>>,
     ) -> T {
-        let mut pause = PAUSES.0;
+        let mut delay = FIRST_RETRY_DELAY;
         loop {
             match operation().await {
                 Ok(value) => return value,
-                Err(error) => pause = self.back_off(pause, &error).await,
+                Err(error) => delay = self.back_off(delay, &error).await,
             }
         }
     }
 
-    /// Waits, and returns the next pause.
-    async fn back_off(&self, pause: Duration, error: &StoreError) -> Duration {
+    /// Sleeps for `delay`, and returns the delay for the next attempt.
+    async fn back_off(&self, delay: Duration, error: &StoreError) -> Duration {
         tracing::warn!(%error, task = log_id(&self.id), "task store unavailable; retrying");
-        tokio::time::sleep(pause).await;
-        (pause * 2).min(PAUSES.1)
+        tokio::time::sleep(delay).await;
+        (delay * 2).min(MAX_RETRY_DELAY)
     }
 
-    /// Writes the outcome of the task, unless it has ended otherwise.
+    /// Stores the outcome of the task, unless the lease is lost.
     async fn finish(&self, outcome: Outcome) {
         let task = log_id(&self.id);
         let mut finished = self
@@ -269,7 +280,7 @@ impl TaskWorker {
         if matches!(finished, Err(WorkerError::TooLarge)) {
             tracing::warn!(
                 task,
-                "the result of a task exceeds what its caller, or the server, may keep"
+                "the result of a task exceeds a storage quota, or its store is full"
             );
             let error = || Outcome::Error(errors::task_too_large());
             finished = self.update(None, |record| record.finish(error())).await;
@@ -278,15 +289,16 @@ impl TaskWorker {
             Ok(_) => {}
             Err(WorkerError::LeaseLost) => tracing::info!(
                 task,
-                "a task was ended or taken over before its worker was done"
+                "a task ended or was taken over before its worker finished"
             ),
             Err(WorkerError::TooLarge) => tracing::error!(
                 task,
-                "the outcome of a task cannot be written: its store is full"
+                "the outcome of a task cannot be stored: its store is full"
             ),
         }
     }
 
+    /// Stores the input requests, and waits until all of them are answered.
     async fn ask(&self, questions: &InputRequests) -> Result<JsonObject, HandlerError> {
         let mut record = self
             .update(self.accountable.as_ref(), |record| record.ask(questions))
@@ -298,6 +310,7 @@ impl TaskWorker {
             if let Some(answers) = answers.collect() {
                 return Ok(answers);
             }
+            // Subscribes before reading, so that an answer that is stored after this read wakes it.
             let mut changes = self.changes.subscribe();
             record = self.read().await?;
             if questions
@@ -306,7 +319,8 @@ impl TaskWorker {
             {
                 continue;
             }
-            // Reads after a while in any case, since a notification may be lost.
+            // Reads again after a while even if it was not woken: another replica may have stored
+            // the answers, and its notification may be lost.
             let _ = tokio::time::timeout(self.tasks.options.lease, changes.changed()).await;
             record = self.read().await?;
         }
@@ -328,7 +342,7 @@ impl TaskWorker {
                 .written_at
                 .is_some_and(|at| at.elapsed() < MESSAGE_INTERVAL)
         };
-        // A message that is not written now is written with the next update or renewal.
+        // Otherwise the next update or renewal of the lease writes the message.
         if !was_written_recently {
             let _ = self.update(None, |_| {}).await;
         }
@@ -357,7 +371,7 @@ impl CallTask for TaskWorker {
 }
 
 impl fmt::Debug for TaskWorker {
-    /// Without the id of the task.
+    /// Contains a digest of the task id, because the id itself gives access to the task.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TaskWorker")
             .field("task", &log_id(&self.id))

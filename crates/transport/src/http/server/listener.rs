@@ -25,9 +25,9 @@ use std::{fmt, io};
 use tokio::net::{TcpListener, TcpSocket, ToSocketAddrs, lookup_host};
 use tower_service::Service;
 
-/// Length of the queue of connections that wait to be accepted, as far as the system allows. A
-/// burst of connections overflows the usual 128 entries, and the clients that are refused retry
-/// only after a second.
+/// The backlog passed to `listen`; the kernel may cap it. A burst of connections overflows the
+/// usual 128 entries, and a client whose connection attempt was dropped retries only after a
+/// second.
 const BACKLOG: u32 = 4096;
 
 /// An HTTP server: HTTP/1.1, and HTTP/2 with prior knowledge or by ALPN.
@@ -65,22 +65,22 @@ impl HttpServer {
     /// # Errors
     /// When the address cannot be resolved or bound.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        let mut failed = None;
+        let mut last_error = None;
         for address in lookup_host(address).await? {
             match listen(address) {
                 Ok(listener) => return Ok(Self::from_listener(listener)),
-                Err(error) => failed = Some(error),
+                Err(error) => last_error = Some(error),
             }
         }
-        Err(failed.unwrap_or_else(|| {
+        Err(last_error.unwrap_or_else(|| {
             io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "the address resolves to nothing",
+                "the address does not resolve to any socket address",
             )
         }))
     }
 
-    /// Serves a socket that is listening already.
+    /// Accepts connections on a socket that is already listening.
     #[must_use]
     pub fn from_listener(listener: TcpListener) -> Self {
         Self {
@@ -95,7 +95,7 @@ impl HttpServer {
     /// Returns the address that the server listens on.
     ///
     /// # Errors
-    /// When the operating system does not tell.
+    /// When the operating system does not report the address.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
@@ -125,13 +125,19 @@ impl HttpServer {
         self
     }
 
-    /// Sets how long a connection may take to send the head of a request (default: 10 s), and how
-    /// long it may leave a response unread (default: 30 s). While its buffers are full, a client
-    /// has to read at least 16 KiB within `stalled`. Enforcement is coarse: a connection may exceed
-    /// the limits by up to 50 %.
+    /// Sets two limits, after which the connection is closed:
     ///
-    /// Over HTTP/2 `stalled` also applies to each stream: a stream whose flow-control window stays
-    /// closed is reset, which cancels its call, while the other streams of the connection go on.
+    /// - `head`: how long a client may take to send the head of a request. The TLS handshake has
+    ///   the same limit. Default: 10 s.
+    /// - `stalled`: how long a client may leave a response unread. While its buffers are full, it
+    ///   has to read at least 16 KiB in this time. Default: 30 s.
+    ///
+    /// The server checks connections at intervals, so a connection may exceed these limits by up to
+    /// 50 %.
+    ///
+    /// Over HTTP/2, `stalled` also applies to each stream: the server resets a stream whose
+    /// flow-control window stays closed. That cancels the call of this stream, but does not affect
+    /// the other streams of the connection.
     #[must_use]
     pub fn connection_timeouts(mut self, head: Duration, stalled: Duration) -> Self {
         self.limits.head = head;
@@ -146,7 +152,7 @@ impl HttpServer {
         self
     }
 
-    /// Sets how long calls may run on after the shutdown has begun. Default: 10 s.
+    /// Sets how long calls in flight may run after the shutdown has begun. Default: 10 s.
     #[must_use]
     pub fn drain_timeout(mut self, limit: Duration) -> Self {
         self.limits.drain = limit;
@@ -176,8 +182,9 @@ impl HttpServer {
         self.run_until(service, pending()).await
     }
 
-    /// Serves MCP calls until `shutdown` completes, then drains: no connection is accepted, calls
-    /// in flight may finish within the drain timeout, and the rest is cancelled.
+    /// Serves MCP calls until `shutdown` completes, then drains: the server accepts no more
+    /// connections, waits up to [`drain_timeout`](Self::drain_timeout) for calls in flight, and
+    /// cancels the rest.
     ///
     /// # Errors
     /// As [`run_endpoint`](Self::run_endpoint).
@@ -198,11 +205,11 @@ impl HttpServer {
     /// [`run_until`](Self::run_until) does. The endpoint is [closed](Endpoint::close) before the
     /// connections are drained.
     ///
-    /// Unless the endpoint names its hosts, a server on a loopback address answers to loopback
-    /// names only, and a server on another address answers to every name.
+    /// If the endpoint does not restrict the `Host` header itself, a server on a loopback address
+    /// accepts only loopback names, and a server on any other address accepts every name.
     ///
     /// # Errors
-    /// When the operating system does not tell the address of the socket.
+    /// When the operating system does not report the address of the socket.
     pub async fn run_endpoint(
         self,
         endpoint: Endpoint,
@@ -226,9 +233,10 @@ impl HttpServer {
     /// Serves any HTTP service, such as an [`Endpoint`] behind an authorization layer, until
     /// `shutdown` completes, then drains as [`run_until`](Self::run_until) does.
     ///
-    /// [`path`](Self::path) has no effect here: routing is up to the service, and so is ending its
-    /// streams when the shutdown begins (see [`Endpoint::close_on`]). The extensions of each
-    /// request contain the [`CallSource`] of its connection, where an endpoint finds it.
+    /// The service does its own routing, so [`path`](Self::path) has no effect. The service also
+    /// has to end its streams when the shutdown begins; see [`Endpoint::close_on`]. The server adds
+    /// the [`CallSource`] of the connection to the extensions of each request, from where an
+    /// [`Endpoint`] reads it.
     ///
     /// # Errors
     /// None at present.
@@ -256,10 +264,10 @@ impl HttpServer {
         Ok(())
     }
 
-    /// Serves each connection with the service that `service` makes for it.
+    /// Serves each connection with its own service, made by `make_service`.
     async fn run_connections<S, B>(
         self,
-        service: impl Fn(CallSource) -> S,
+        make_service: impl Fn(CallSource) -> S,
         shutdown: impl Future<Output = ()>,
     ) where
         S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
@@ -273,31 +281,33 @@ impl HttpServer {
         #[cfg(feature = "tls")]
         if let Some(acceptor) = self.tls {
             return accept_until(self.listener, limits, shutdown, |stream, context| {
-                let service = service(context.source);
+                let service = make_service(context.source);
                 let handshake = tls::handshake(acceptor.clone(), stream, limits.head);
                 serve(Box::pin(handshake), service, context)
             })
             .await;
         }
         accept_until(self.listener, limits, shutdown, |stream, context| {
-            let service = service(context.source);
-            let handshake = async move {
-                let http2 = preface::speaks_http2(&stream, limits.head).await?;
-                Some((stream, http2))
+            let service = make_service(context.source);
+            let detect_version = async move {
+                let is_http2 = preface::speaks_http2(&stream, limits.head).await?;
+                Some((stream, is_http2))
             };
-            serve(Box::pin(handshake), service, context)
+            serve(Box::pin(detect_version), service, context)
         })
         .await;
     }
 }
 
+/// Like [`TcpListener::bind`], with a backlog of [`BACKLOG`].
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()
     } else {
         TcpSocket::new_v6()
     }?;
-    // On Windows this would let other processes take over the port.
+    // A restarted server can bind while connections of the old one are in TIME_WAIT. On Windows,
+    // SO_REUSEADDR would let another process bind the same port.
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;

@@ -1,4 +1,4 @@
-//! The messages that were received for one call.
+//! Holds the messages received for one call until its caller polls them.
 
 use carryall_proto::sync::Mutex;
 use carryall_proto::{Call, CallError, Notification, Printable, Response};
@@ -6,13 +6,13 @@ use carryall_types::{Method, ProgressToken, RequestId};
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
-/// Limit on notifications that wait for one call.
+/// Maximum number of notifications that wait in one mailbox.
 const MAX_NOTIFICATIONS: usize = 1024;
-/// Limit on their size together in bytes. A single notification may exceed it.
+/// Maximum total size of these notifications in bytes. An empty mailbox accepts a larger one.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 pub(super) struct ReplyMailbox {
-    /// The caller's id. On the channel the call has another.
+    /// The request id that the caller chose. The channel replaces it with one of its own.
     id: RequestId,
     is_listen: bool,
     state: Mutex<MailboxState>,
@@ -21,17 +21,26 @@ pub(super) struct ReplyMailbox {
 #[derive(Default)]
 struct MailboxState {
     notifications: VecDeque<Notification>,
-    /// The size of the notifications.
+    /// Total size of `notifications`.
     bytes: usize,
+    /// The outcome, until the caller takes it.
     outcome: Option<Result<Response, CallError>>,
-    /// The outcome was received.
+    /// Whether the outcome was received, even if the caller has taken it since.
     finished: bool,
     waker: Option<Waker>,
-    /// The caller's progress token, when the channel uses another.
+    /// The caller's progress token, if the channel replaced it.
     original_token: Option<ProgressToken>,
 }
 
-/// What a mailbox holds.
+impl MailboxState {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// One message taken from a mailbox. The outcome is the last one.
 pub(super) enum Mail {
     Notification(Notification),
     Outcome(Result<Response, CallError>),
@@ -46,28 +55,28 @@ impl ReplyMailbox {
         }
     }
 
-    /// Restores the caller's progress token in notifications.
+    /// Sets the progress token to put back into progress notifications.
     pub(super) fn set_original_token(&self, token: Option<ProgressToken>) {
         self.state.lock().original_token = token;
     }
 
-    /// Adds a notification. Returns `false` when the mailbox is full and it was dropped.
+    /// Adds a notification. Returns `false` if it was dropped because the mailbox is full.
     pub(super) fn deliver(&self, notification: Notification) -> bool {
         let mut state = self.state.lock();
-        let bytes = state.bytes + size_of(&notification);
-        if state.notifications.len() >= MAX_NOTIFICATIONS || (state.bytes > 0 && bytes > MAX_BYTES)
+        let total = state.bytes + byte_size(&notification);
+        if state.notifications.len() >= MAX_NOTIFICATIONS || (state.bytes > 0 && total > MAX_BYTES)
         {
             let method = Printable(&notification.method);
-            tracing::warn!(id = %self.id, %method, "notification dropped: the caller does not keep up");
+            tracing::warn!(id = %self.id, %method, "notification dropped: the caller reads too slowly");
             return false;
         }
-        state.bytes = bytes;
+        state.bytes = total;
         state.notifications.push_back(notification);
         state.wake();
         true
     }
 
-    /// Sets the outcome, unless there is one.
+    /// Sets the outcome. Later outcomes are ignored.
     pub(super) fn finish(&self, outcome: Result<Response, CallError>) {
         let mut state = self.state.lock();
         if !state.finished {
@@ -81,14 +90,17 @@ impl ReplyMailbox {
         self.state.lock().finished
     }
 
-    /// Takes the next message, with id and progress token as the caller knows them.
+    /// Takes the next message, with the caller's own id and progress token. Returns pending forever
+    /// once the outcome was taken.
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Mail> {
         let mut state = self.state.lock();
         if let Some(notification) = state.notifications.pop_front() {
-            state.bytes -= size_of(&notification);
+            state.bytes -= byte_size(&notification);
             let token = state.original_token.clone();
             drop(state);
-            return Poll::Ready(Mail::Notification(self.restore(notification, token)));
+            return Poll::Ready(Mail::Notification(
+                self.restore_notification(notification, token),
+            ));
         }
         if let Some(outcome) = state.outcome.take() {
             drop(state);
@@ -97,13 +109,17 @@ impl ReplyMailbox {
             ));
         }
         let waker = cx.waker();
-        if !state.waker.as_ref().is_some_and(|own| own.will_wake(waker)) {
+        if !state
+            .waker
+            .as_ref()
+            .is_some_and(|stored| stored.will_wake(waker))
+        {
             state.waker = Some(waker.clone());
         }
         Poll::Pending
     }
 
-    fn restore(
+    fn restore_notification(
         &self,
         mut notification: Notification,
         token: Option<ProgressToken>,
@@ -119,7 +135,7 @@ impl ReplyMailbox {
     }
 
     fn restore_response(&self, mut response: Response) -> Response {
-        // A subscription has the id of its listen request.
+        // The id of a subscription is the id of its listen request.
         if self.is_listen {
             response.replace_subscription_id(&self.id);
         }
@@ -128,15 +144,7 @@ impl ReplyMailbox {
     }
 }
 
-fn size_of(notification: &Notification) -> usize {
+fn byte_size(notification: &Notification) -> usize {
     let params = notification.params.as_ref();
     notification.method.len() + params.map_or(0, |params| params.as_bytes().len())
-}
-
-impl MailboxState {
-    fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
 }

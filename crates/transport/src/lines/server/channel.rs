@@ -1,5 +1,5 @@
-//! The state of one channel. One future reads, polls the calls in flight, and writes: there is no
-//! task and no queue per request.
+//! Serves one channel. A single future reads lines, polls the calls in flight and writes their
+//! messages, without a task or a queue per request.
 
 use super::call::{InFlightCall, InFlightEvent};
 use super::monitor::{ChannelMonitor, MonitorVerdict};
@@ -25,8 +25,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep};
 
-/// Limit on messages of calls in flight that are written before input is read again.
-const BURST: usize = 64;
+/// Maximum number of messages of calls in flight that are written before input is read again.
+const MAX_EVENTS_PER_POLL: usize = 64;
 
 pub(super) struct ServerChannel {
     service: SharedService,
@@ -35,21 +35,25 @@ pub(super) struct ServerChannel {
     options: LineOptions,
     decoder: LineDecoder,
     meta_cache: MetaCache,
-    /// Each with a handle to abort it, or `None` while it is polled for the first time.
+    /// The requests in flight, with the handle to abort each. The handle is `None` until the first
+    /// poll of the call has returned pending.
     in_flight: InFlightRequests<Option<AbortHandle>>,
+    /// The calls that were pending after their first poll.
     calls: SelectAll<Abortable<InFlightCall>>,
     output: OutputBuffer,
-    /// Number of messages received.
+    /// Number of lines received, except lines over the limit.
     received: u64,
     monitor: Option<ChannelMonitor>,
+    /// Set when the channel stops reading.
     closing: Option<Closing>,
 }
 
-/// Nothing is read any more.
+/// The state of a channel that reads no more input, and ends once its output is written.
 struct Closing {
-    /// First bounds the calls in flight, then each wait for the client to read output.
+    /// Runs for [`LineOptions::grace`] while calls may finish, then for [`LineOptions::stalled`] at
+    /// a time while the client reads the rest of the output.
     timer: Pin<Box<Sleep>>,
-    /// Bytes written when the timer last fired.
+    /// Number of bytes written when the timer last fired; `None` during the grace time.
     written: Option<u64>,
 }
 
@@ -80,7 +84,8 @@ impl ServerChannel {
         self.closing.is_some()
     }
 
-    /// Stops reading. Ends subscriptions, which have no end of their own (`#shutdown`).
+    /// Stops reading, and ends the subscriptions, which would otherwise last as long as the channel
+    /// (`basic/transports/stdio#shutdown`).
     pub(super) fn close(&mut self) {
         self.decoder = LineDecoder::new(self.options.max_line);
         for ended in self.in_flight.end_all_subscriptions() {
@@ -97,7 +102,7 @@ impl ServerChannel {
         });
     }
 
-    /// Serves the channel. Ready when it has ended.
+    /// Serves the channel. Ready when the channel has ended.
     pub(super) fn poll<R, W>(
         &mut self,
         cx: &mut Context<'_>,
@@ -110,11 +115,11 @@ impl ServerChannel {
     {
         loop {
             let mut progress = self.take_lines(cx);
-            // The decoder may have further lines.
-            let has_backlog = self.output.is_full();
+            // `take_lines` stops at a full output, so the decoder may still hold whole lines.
+            let may_have_lines = self.output.is_full();
             progress |= self.poll_calls(cx);
             progress |= self.poll_fallback(cx);
-            let written = self.output.poll_flush(cx, writer.as_mut())?;
+            let flushed = self.output.poll_flush(cx, writer.as_mut())?;
             let idle = self.is_idle();
             match self.poll_monitor(cx, idle) {
                 MonitorVerdict::Idle if !self.is_closing() => {
@@ -126,23 +131,23 @@ impl ServerChannel {
                 MonitorVerdict::Unread => {
                     return Poll::Ready(Err(io::Error::new(
                         io::ErrorKind::TimedOut,
-                        "the client does not read",
+                        "the client does not read its output",
                     )));
                 }
             }
             if let Some(closing) = &mut self.closing {
                 let fired = closing.timer.as_mut().poll(cx).is_ready();
-                if written.is_ready() && (fired || idle) {
+                if flushed.is_ready() && (fired || idle) {
                     return Poll::Ready(Ok(()));
                 }
                 if fired {
-                    // The grace time of the calls is over. What they have written is sent for as
-                    // long as the client reads.
+                    // The grace time is over: cancel the calls, but keep writing their output for
+                    // as long as the client reads it.
                     self.calls.clear();
                     self.in_flight.drain().for_each(drop);
                     self.fallback = None;
-                    let count = Some(self.output.written());
-                    if std::mem::replace(&mut closing.written, count) == count {
+                    let written = Some(self.output.written());
+                    if std::mem::replace(&mut closing.written, written) == written {
                         return Poll::Ready(Ok(()));
                     }
                     let deadline = Instant::now() + self.options.stalled;
@@ -150,11 +155,11 @@ impl ServerChannel {
                     continue;
                 }
             }
-            if written.is_pending() && self.output.is_full() {
+            if flushed.is_pending() && self.output.is_full() {
                 return Poll::Pending;
             }
-            // The end of the input must not be seen before all lines were taken.
-            if has_backlog {
+            // At the end of the input, whole lines that are still in the decoder would be lost.
+            if may_have_lines {
                 continue;
             }
             if !self.is_closing() {
@@ -176,10 +181,7 @@ impl ServerChannel {
         }
     }
 
-    fn take_decoder(&mut self) -> LineDecoder {
-        std::mem::replace(&mut self.decoder, LineDecoder::new(self.options.max_line))
-    }
-
+    /// Handles the lines that the decoder holds. Returns whether there were any.
     fn take_lines(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         while !self.output.is_full()
@@ -194,10 +196,11 @@ impl ServerChannel {
         progress
     }
 
+    /// Writes messages of the calls in flight. Returns whether there were any.
     fn poll_calls(&mut self, cx: &mut Context<'_>) -> bool {
         let mut count = 0;
         while !self.output.is_full()
-            && count < BURST
+            && count < MAX_EVENTS_PER_POLL
             && let Poll::Ready(Some((ticket, event))) = Pin::new(&mut self.calls).poll_next(cx)
         {
             count += 1;
@@ -206,6 +209,7 @@ impl ServerChannel {
         count > 0
     }
 
+    /// Writes messages of the fallback protocol. Returns whether there were any.
     fn poll_fallback(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(fallback) = &mut self.fallback else {
             return false;
@@ -221,9 +225,9 @@ impl ServerChannel {
     }
 
     fn poll_monitor(&mut self, cx: &mut Context<'_>, idle: bool) -> MonitorVerdict {
-        let (written, unread) = (self.output.written(), !self.output.is_empty());
+        let (written, has_output) = (self.output.written(), !self.output.is_empty());
         match &mut self.monitor {
-            Some(monitor) => monitor.poll(cx, self.received, idle, written, unread),
+            Some(monitor) => monitor.poll(cx, self.received, idle, written, has_output),
             None => MonitorVerdict::Keep,
         }
     }
@@ -233,31 +237,35 @@ impl ServerChannel {
         self.in_flight.is_empty() && fallback.is_none_or(|fallback| fallback.is_idle())
     }
 
+    fn take_decoder(&mut self) -> LineDecoder {
+        std::mem::replace(&mut self.decoder, LineDecoder::new(self.options.max_line))
+    }
+
     fn on_line(&mut self, line: Bytes, cx: &mut Context<'_>) {
-        let is_unexpected = self.received == 0
+        let is_refused = self.received == 0
             && self.options.close_on_non_json
             && line.trim_ascii_start().first() != Some(&b'{');
-        let offered = self.fallback.is_some().then(|| line.clone());
+        let fallback_line = self.fallback.is_some().then(|| line.clone());
         match decode_frame_cached(line, &mut self.meta_cache) {
             Ok(ClientMessage::Call(call)) => self.on_call(call, cx),
             Ok(ClientMessage::Notification(notification)) => {
-                // A cancellation may be meant for either protocol. Each knows its own requests.
-                self.offer(offered);
+                // A cancellation may name a request of either protocol, so both receive it.
+                self.offer(fallback_line);
                 self.on_notification(&notification);
             }
             Err(rejection) => {
-                if !self.offer(offered) {
+                if !self.offer(fallback_line) {
                     self.write(rejection.encode());
                 }
             }
         }
-        if is_unexpected {
+        if is_refused {
             self.close();
         }
         self.received += 1;
     }
 
-    /// Offers a line to the fallback protocol. Returns whether it was taken.
+    /// Offers a line to the fallback protocol. Returns whether the fallback handled it.
     fn offer(&mut self, line: Option<Bytes>) -> bool {
         self.fallback
             .as_mut()
@@ -279,7 +287,7 @@ impl ServerChannel {
             Err(error) => return self.write(encode_error(Some(call.id()), &error.to_error())),
         };
         let mut call = InFlightCall::new(ticket.clone(), self.service.answer(call));
-        // Most calls are answered at once, and need no abort handle and no place in the set.
+        // Most calls complete here, without the cost of an abort handle and an entry in `calls`.
         while !self.output.is_full() {
             match call.poll_event(cx) {
                 Poll::Ready(Some(event)) => self.on_event(&ticket, event),
@@ -302,8 +310,8 @@ impl ServerChannel {
                 }
             }
             InFlightEvent::Message(Message::Response(response)) => {
-                // A subscription that the server ends is also cancelled on this transport
-                // (`basic/patterns/cancellation`).
+                // When the server ends a subscription, this transport also requires a
+                // `notifications/cancelled` (`basic/patterns/cancellation`).
                 if matches!(response.outcome, Outcome::Result(_))
                     && let Some(ended) = self.in_flight.end_subscription(ticket)
                 {
@@ -331,7 +339,7 @@ impl ServerChannel {
                     return;
                 };
                 let reason = reason.as_deref().unwrap_or("none given");
-                tracing::debug!(%id, reason = %Printable(reason), "cancelled by the client");
+                tracing::debug!(%id, reason = %Printable(reason), "request cancelled by the client");
                 abort.iter().for_each(AbortHandle::abort);
             }
             _ => {

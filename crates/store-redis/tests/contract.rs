@@ -151,10 +151,12 @@ async fn prefixes_are_separate_stores(server: &Server, store: &Redis) {
         next_change(&mut by_other).await,
         RowChange::Row("there".into())
     );
-    assert_eq!(
-        next_change(&mut by_store).await,
-        RowChange::Row("here".into())
-    );
+    // Changes that were announced before may arrive late.
+    let mut change = next_change(&mut by_store).await;
+    while matches!(&change, RowChange::Row(key) if key.starts_with("brief ")) {
+        change = next_change(&mut by_store).await;
+    }
+    assert_eq!(change, RowChange::Row("here".into()));
 }
 
 async fn special_rows_round_trip_and_notify(one: &Redis, two: &Redis) {

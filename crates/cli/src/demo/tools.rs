@@ -184,7 +184,7 @@ fn postcard() -> Vec<ContentBlock> {
         ContentBlock::Audio(AudioContent::from_bytes(&media::tone(), "audio/wav")),
         ContentBlock::ResourceLink(link),
         ContentBlock::resource(
-            ResourceContents::text("demo://postcards/1", "Wish you were here.")
+            ResourceContents::text("demo://postcards/1", "Greetings from the seaside.")
                 .with_mime_type("text/plain"),
         ),
     ]

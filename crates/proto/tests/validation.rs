@@ -315,8 +315,8 @@ fn a_modern_request_for_initialize_is_an_unknown_method_and_still_told_the_versi
     }
 }
 
-// spec: http-headers-03, http-headers-07, http-headers-36, http-headers-41, http-headers-43,
-// http-headers-edge-09
+// spec: http-headers-03, http-headers-07, http-headers-36, http-headers-41, http-headers-43
+// spec: http-headers-edge-09
 #[test]
 fn mirrored_headers_have_to_be_there_and_agree() {
     let body = request("tools/call", json!({"name": "echo", "_meta": meta()}));

@@ -110,8 +110,8 @@ async fn server_info_can_be_omitted() {
     }
 }
 
-// spec: discover-06, tools-02, prompts-01, resources-01, completion-01, completion-03, logging-02,
-// prompts-12
+// spec: discover-06, tools-02, prompts-01, resources-01, completion-01, completion-03, logging-02
+// spec: prompts-12
 #[tokio::test]
 async fn features_exist_exactly_if_they_are_advertised() {
     let bare = Server::new("bare", "1").build().unwrap();

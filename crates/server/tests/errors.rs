@@ -64,8 +64,8 @@ fn named(name: &str) -> Value {
     json!({"name": name})
 }
 
-// spec: base-jsonrpc-19, base-jsonrpc-20, base-jsonrpc-22, base-jsonrpc-23, base-jsonrpc-26,
-// base-jsonrpc-16
+// spec: base-jsonrpc-19, base-jsonrpc-20, base-jsonrpc-22, base-jsonrpc-23, base-jsonrpc-26
+// spec: base-jsonrpc-16
 #[tokio::test]
 async fn reserved_codes_are_replaced() {
     let server = failing();

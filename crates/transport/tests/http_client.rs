@@ -99,8 +99,8 @@ async fn json_and_event_stream_responses_are_read() {
     assert!(matches!(&messages[2], Message::Response(response) if response.id == 2.into()));
 }
 
-// spec: http-send-01, http-send-02, http-send-03, http-send-04, http-headers-01, http-headers-02,
-// http-headers-08, http-headers-09, http-headers-10
+// spec: http-send-01, http-send-02, http-send-03, http-send-04, http-headers-01, http-headers-02
+// spec: http-headers-08, http-headers-09, http-headers-10
 #[tokio::test]
 async fn each_call_is_one_post_with_its_headers() {
     let (address, requests) = canned(vec![answer("200 OK", "application/json", DONE)]).await;

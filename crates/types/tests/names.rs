@@ -349,7 +349,8 @@ fn only_missing_capabilities_are_returned() {
 }
 
 // An unfulfilled `expect` fails the build, which is how this test detects a missing
-// `#[deprecated]`. spec: lifecycle-01
+// `#[deprecated]`.
+// spec: lifecycle-01
 #[test]
 fn deprecated_features_work_with_a_compiler_warning() {
     #[expect(deprecated)]

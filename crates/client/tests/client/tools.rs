@@ -33,8 +33,8 @@ fn sql(seen: &Seen) -> Does {
     }
 }
 
-// spec: http-headers-12, http-headers-21, http-headers-25, http-headers-26, http-headers-31,
-// http-headers-37
+// spec: http-headers-12, http-headers-21, http-headers-25, http-headers-26, http-headers-31
+// spec: http-headers-37
 #[tokio::test]
 async fn annotated_arguments_are_mirrored() {
     let (client, log) = mirroring(sql);

@@ -65,8 +65,8 @@ async fn headers_of_the_builder_are_sent() {
     assert!(matches!(unused.build(), Err(ClientError::Request(_))));
 }
 
-// spec: http-headers-01, http-headers-02, http-headers-08, http-headers-09, http-headers-10,
-// http-headers-12, http-headers-31, http-headers-32
+// spec: http-headers-01, http-headers-02, http-headers-08, http-headers-09, http-headers-10
+// spec: http-headers-12, http-headers-31, http-headers-32
 #[tokio::test]
 async fn over_http_headers_are_sent_and_mismatches_recovered_from() {
     let tool = json!({"name": "sql \u{4e16}", "inputSchema": {"type": "object", "properties": {"r": {"type": "string", "x-mcp-header": "R"}}}});

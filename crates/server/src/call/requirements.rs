@@ -18,7 +18,7 @@ impl States {
     }
 }
 
-/// What handlers need of their server; see [`FromCtx::requires`].
+/// What handlers need of their server; see [`FromCtx::requires`](crate::FromCtx::requires).
 #[derive(Clone, Debug, Default)]
 pub struct Requirements {
     states: Vec<(TypeId, &'static str)>,
